@@ -1,0 +1,46 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check lint types build clean
+.DEFAULT_GOAL := demo
+
+demo: $(VENV)/kit.stamp
+	$(BIN)/postback demo
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest
+
+check: lint types test build
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+build: $(VENV)/dev.stamp
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python tests/packaging/check_dist.py dist
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Postback Kit needs Python 3.11 or newer; $$($(PYTHON) --version) was found. Try: make PYTHON=python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	touch $@
+
+$(VENV)/kit.stamp: $(VENV)/python.stamp pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/dev.stamp: $(VENV)/kit.stamp
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+clean:
+	rm -rf $(VENV) dist .postback .hypothesis .mypy_cache .pytest_cache .ruff_cache
