@@ -1,1 +1,66 @@
-"""Placeholder until the first module lands."""
+"""What a partner's endpoint sees of impact.com's postbacks: captured, answered by script, and kept.
+
+    async with CaptureServer(store, [Endpoint(prefix="/postback")]) as server: ...   # in asynchronous code
+    with Receiver() as receiver: ...                                                 # everywhere else
+
+This package knows nothing of templates, rules or the sender; what it needs from there is a callable handed in.
+"""
+
+from postback_receiver.capture import Answer, Capture, Headers
+from postback_receiver.endpoint import Endpoint, EndpointTable
+from postback_receiver.errors import (
+    CaptureFormatError,
+    CaptureLookupError,
+    ListenError,
+    ReceiverError,
+    StoreError,
+    WaitTimeout,
+)
+from postback_receiver.event_loop import new_event_loop
+from postback_receiver.memory_store import MemoryStore
+from postback_receiver.ndjson import capture_to_line, line_to_capture, read_captures
+from postback_receiver.receiver import Receiver, same_request
+from postback_receiver.reply import End, Replies, Reply, ReplyScript, always, text_reply
+from postback_receiver.server import CaptureServer
+from postback_receiver.sqlite_store import SqliteReader, SqliteStore, open_store
+from postback_receiver.stamps import Clock, SystemClock, random_id
+from postback_receiver.store import CaptureReader, CaptureStore
+from postback_receiver.timestamps import iso_to_ns, ns_to_iso
+
+__all__ = [
+    "Answer",
+    "Capture",
+    "CaptureFormatError",
+    "CaptureLookupError",
+    "CaptureReader",
+    "CaptureServer",
+    "CaptureStore",
+    "Clock",
+    "End",
+    "Endpoint",
+    "EndpointTable",
+    "Headers",
+    "ListenError",
+    "MemoryStore",
+    "Receiver",
+    "ReceiverError",
+    "Replies",
+    "Reply",
+    "ReplyScript",
+    "SqliteReader",
+    "SqliteStore",
+    "StoreError",
+    "SystemClock",
+    "WaitTimeout",
+    "always",
+    "capture_to_line",
+    "iso_to_ns",
+    "line_to_capture",
+    "new_event_loop",
+    "ns_to_iso",
+    "open_store",
+    "random_id",
+    "read_captures",
+    "same_request",
+    "text_reply",
+]

@@ -1,0 +1,128 @@
+"""`list` and `show`: what a store holds, and one capture in full."""
+
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+import msgspec
+import typer
+from rich.table import Table
+
+from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, say, show
+from postback_conformance.errors import SelectionError
+from postback_conformance.readings import decoded_body
+from postback_conformance.redaction import redacted_headers, redacted_target
+from postback_receiver import Capture, capture_to_line, ns_to_iso, open_store
+
+StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", show_default=False)]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("list")(_list)
+    app.command("show")(_show)
+
+
+def _list(
+    store: StoreArgument,
+    *,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The latest so many.")] = 50,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """List the captures of a store, the latest last."""
+    reader = open_store(store)
+    try:
+        total = reader.count()
+        captures = list(islice(reader.captures(), max(0, total - limit), None))
+    finally:
+        reader.close()
+    if output is Format.JSON:
+        for capture in captures:
+            put_json(_as_row(capture))
+        return
+    if not captures:
+        say(f"{store} holds no captures yet; start `postback listen --store {store}` and send it something")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("id", "received", "method", "target", "bytes", "answer", "note"):
+        table.add_column(name, no_wrap=name in {"id", "received"}, overflow="ellipsis", max_width=60)
+    for capture in captures:
+        row = _as_row(capture)
+        received = datetime.fromisoformat(str(row["received_at"])).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        cells = [row["id"], received, row["method"], row["target"], row["bytes"], row["status"] or "", row["note"]]
+        table.add_row(*map(str, cells))
+    show(table)
+    if len(captures) < total:
+        say(f"the latest {len(captures)} of {total}; --limit shows more")
+
+
+def _show(
+    store: StoreArgument,
+    capture_id: Annotated[str, typer.Argument(metavar="ID", help="An id, or the beginning of one.")],
+    *,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show secret headers and parameters.")] = False,
+    decoded: Annotated[bool, typer.Option("--decoded", help="Show query and body taken apart.")] = False,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """Show one capture in full, byte for byte."""
+    if not capture_id:
+        raise SelectionError("no id was given; `postback list` shows them")
+    reader = open_store(store)
+    try:
+        capture = reader.find(capture_id)
+    finally:
+        reader.close()
+    if not reveal:
+        capture = msgspec.structs.replace(
+            capture, target=redacted_target(capture.target), headers=tuple(redacted_headers(capture.headers))
+        )
+    if output is Format.JSON:
+        put(capture_to_line(capture))
+        return
+    _tell_about(capture)
+    if decoded:
+        put(_decoded(capture))
+    else:
+        head = [f"{capture.method} {capture.target} HTTP/{capture.http_version}"]
+        head += [f"{name}: {value}" for name, value in capture.headers]
+        put("\n".join(head).encode("latin-1") + b"\n\n" + capture.body)
+
+
+def _tell_about(capture: Capture) -> None:
+    answer = capture.answer
+    say(f"capture {capture.id}  received {ns_to_iso(capture.received_at_ns)}  from {capture.remote}")
+    say(f"connection {capture.connection}, request {capture.connection_request}  endpoint {capture.endpoint or 'none'}")
+    if capture.truncated:
+        say("truncated: the body is not all here")
+    if capture.fault:
+        say(f"fault: {capture.fault}")
+    if answer is None:
+        say("not answered")
+    else:
+        left = ns_to_iso(answer.sent_at_ns) if answer.sent_at_ns else "never"
+        say(f"answered {answer.status}, which left {left}")
+
+
+def _decoded(capture: Capture) -> str:
+    pairs = parse_qsl(capture.query, keep_blank_values=True)
+    lines = [f"{name} = {value}" for name, value in pairs]
+    body = decoded_body(capture.body, capture.header("Content-Type"))
+    return "\n".join([*lines, *([body] if body else [])]) or "neither query nor body"
+
+
+def _as_row(capture: Capture) -> dict[str, object]:
+    notes = ["truncated"] if capture.truncated else []
+    notes += ["unmatched"] if capture.endpoint is None else []
+    notes += [capture.fault] if capture.fault else []
+    return {
+        "id": capture.id,
+        "received_at": ns_to_iso(capture.received_at_ns)[:26] + "Z",
+        "endpoint": capture.endpoint,
+        "method": capture.method,
+        "target": redacted_target(capture.target),
+        "bytes": len(capture.body),
+        "status": capture.answer.status if capture.answer else None,
+        "note": ", ".join(notes),
+    }

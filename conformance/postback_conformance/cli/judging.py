@@ -1,0 +1,177 @@
+"""`check` and `rules`: judge captured traffic, and look up what it is judged by."""
+
+import os
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.table import Table
+
+from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, say, show
+from postback_conformance.errors import ConformanceError, SelectionError
+from postback_conformance.judge import Judge
+from postback_conformance.reports.grouping import grouped
+from postback_conformance.reports.html import html_report
+from postback_conformance.reports.machine import encode_report, machine_report
+from postback_conformance.reports.terminal import terminal_report
+from postback_conformance.rule import Rule
+from postback_conformance.rules import RULES
+from postback_conformance.selection import find_rule, select
+from postback_conformance.settings_files import load_notification
+from postback_conformance.traffic import Traffic, notifications_of, open_traffic
+from postback_conformance.verdict import Verdict
+from postback_receiver import Capture
+
+
+class FailOn(StrEnum):
+    """Which findings make `check` end with exit code 1."""
+
+    MUST = "must"
+    SHOULD = "should"
+
+
+_FAILING_LEVELS = {FailOn.MUST: ("MUST",), FailOn.SHOULD: ("MUST", "SHOULD")}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command("check")(_check)
+    rules = typer.Typer(no_args_is_help=True, help="The rules traffic is judged by.")
+    rules.command("list")(_rules_list)
+    rules.command("explain")(_rules_explain)
+    app.add_typer(rules, name="rules")
+
+
+def _check(  # noqa: PLR0913  one argument for each flag
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A capture store, or NDJSON.", show_default=False)],
+    *,
+    notification: Annotated[
+        Path | None,
+        typer.Option("--notification", metavar="N.toml", help="What should have arrived. Default: what the store kept."),
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="GLOB", help="Only these rules.")] = None,
+    skip: Annotated[list[str] | None, typer.Option("--skip", metavar="GLOB", help="Not these rules.")] = None,
+    fail_on: Annotated[FailOn, typer.Option("--fail-on", help="Findings that end with exit code 1.")] = FailOn.MUST,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write an HTML report.")] = None,
+    output: FormatOption = Format.TEXT,
+) -> None:
+    """Judge captured traffic against the rules. Exit code 1 on findings, 4 when there is nothing to judge."""
+    rules = select(RULES, only=only or (), skip=skip or ())
+    with open_traffic(file) as traffic:
+        judged = _Judged(traffic, rules, notification)
+        if not judged.captures:
+            raise SelectionError(f"{file} holds no captures to judge")
+        if output is Format.JSON:
+            put(encode_report(machine_report(judged.verdicts, captures=judged.captures)))
+        else:
+            show(terminal_report(judged.verdicts, captures=judged.captures))
+        if judged.left_out:
+            say(f"{judged.left_out} captures were not judged: no endpoint with a notification took them")
+        if html:
+            page = html_report(
+                judged.verdicts, evidence_of(traffic, judged.verdicts), captures=judged.captures, source=traffic.name
+            )
+            write_page(html, page)
+            say(f"report: {html}")
+    raise typer.Exit(exit_code(judged.verdicts, fail_on))
+
+
+class _Judged:
+    """Traffic, judged: the verdicts, how many captures they rest on, and how many were left out."""
+
+    def __init__(self, traffic: Traffic, rules: tuple[Rule, ...], notification: Path | None) -> None:
+        self.captures = self.left_out = 0
+        if notification:
+            # One notification for the whole file: captures of every endpoint are judged by it.
+            whole = Judge(load_notification(notification, os.environ), rules)
+            judges: dict[str | None, Judge] = {}
+        else:
+            whole = None
+            judges = {
+                endpoint: Judge(settings, rules, endpoint=endpoint)
+                for endpoint, settings in notifications_of(traffic).items()
+            }
+        for capture in traffic.read():
+            judge = whole or judges.get(capture.endpoint)
+            if judge is None:
+                self.left_out += 1
+                continue
+            judge.see(capture)
+            self.captures += 1
+        everyone = [whole] if whole else list(judges.values())
+        self.verdicts = tuple(verdict for judge in everyone for verdict in judge.verdicts())
+
+
+def exit_code(verdicts: tuple[Verdict, ...], fail_on: FailOn) -> int:
+    """Return 3 when a rule itself failed, 1 when there are findings of a level that counts, else 0."""
+    if any(verdict.outcome == "error" for verdict in verdicts):
+        return 3
+    return int(any(one.outcome == "fail" and one.level in _FAILING_LEVELS[fail_on] for one in verdicts))
+
+
+def evidence_of(traffic: Traffic, verdicts: tuple[Verdict, ...]) -> dict[str, Capture]:
+    """Return the captures that a report shows: those of the first finding of each group."""
+    wanted = {capture for group in grouped(verdicts, "error", "fail") for capture in group.first.captures[-1:]}
+    return {capture.id: capture for capture in traffic.read() if capture.id in wanted} if wanted else {}
+
+
+def write_page(path: Path, page: str) -> None:
+    """Write an HTML page, whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(page, encoding="utf-8")
+        draft.replace(path)
+    except OSError as error:
+        raise ConformanceError(f"{path}: the report cannot be written: {error.strerror}") from None
+
+
+def _rules_list(*, output: FormatOption = Format.TEXT) -> None:
+    """List every rule."""
+    if output is Format.JSON:
+        for rule in RULES:
+            put_json(_as_data(rule))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("rule", no_wrap=True)
+    table.add_column("level")
+    table.add_column("requirement")
+    for rule in RULES:
+        table.add_row(rule.id, rule.level, rule.requirement)
+    show(table)
+
+
+def _rules_explain(
+    rule_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)], *, output: FormatOption = Format.TEXT
+) -> None:
+    """Print everything about a rule."""
+    rule = find_rule(RULES, rule_id)
+    if output is Format.JSON:
+        put_json(_as_data(rule))
+    else:
+        put("\n".join(_explained(rule)))
+
+
+def _explained(rule: Rule) -> Iterator[str]:
+    yield f"{rule.id}  ({rule.level}, about the {rule.subject})"
+    yield f"\n  {rule.requirement}\n"
+    yield f"  needs    {rule.needs}"
+    yield f"  fix      {rule.fix}"
+    for source in rule.sources:
+        details = ", ".join(part for part in (source.section, source.date, source.certainty) if part)
+        yield f"  source   {source.document} ({details})"
+
+
+def _as_data(rule: Rule) -> dict[str, object]:
+    return {
+        "id": rule.id,
+        "level": rule.level,
+        "subject": rule.subject,
+        "requirement": rule.requirement,
+        "needs": rule.needs,
+        "fix": rule.fix,
+        "sources": msgspec.to_builtins(rule.sources),
+    }

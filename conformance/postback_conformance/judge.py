@@ -1,0 +1,137 @@
+"""The judge: one pass over captures in the order of arrival, every rule beside every other."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from postback_conformance.rule import Check, Rule
+from postback_conformance.verdict import (
+    Fail,
+    Inconclusive,
+    NotApplicable,
+    Outcome,
+    OutcomeName,
+    Pass,
+    Verdict,
+)
+from postback_receiver import Capture
+from postback_sender.notification import Notification
+
+_log = logging.getLogger(__name__)
+
+
+class Judge:
+    """Applies rules to the captures of one endpoint; feed it with `see`, ask for `verdicts` at the end."""
+
+    def __init__(self, notification: Notification, rules: Iterable[Rule], *, endpoint: str | None = None) -> None:
+        self._tallies = [_Tally(rule, notification, endpoint) for rule in rules]
+
+    def see(self, capture: Capture) -> tuple[Verdict, ...]:
+        """Take in the next capture and return the findings it gave rise to."""
+        return tuple(finding for tally in self._tallies for finding in tally.see(capture))
+
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """End the pass: one verdict for each finding, and one for each rule without any."""
+        return tuple(verdict for tally in self._tallies for verdict in tally.verdicts())
+
+
+def judge(
+    captures: Iterable[Capture], notifications: Mapping[str | None, Notification], rules: Iterable[Rule]
+) -> tuple[Verdict, ...]:
+    """Return the verdicts on captures, each judged by the notification of its endpoint."""
+    rules = tuple(rules)
+    judges = {
+        endpoint: Judge(notification, rules, endpoint=endpoint) for endpoint, notification in notifications.items()
+    }
+    for capture in captures:
+        if capture.endpoint in judges:
+            judges[capture.endpoint].see(capture)
+    return tuple(verdict for one in judges.values() for verdict in one.verdicts())
+
+
+class _Tally:
+    """What one rule has said so far about one endpoint."""
+
+    def __init__(self, rule: Rule, notification: Notification, endpoint: str | None) -> None:
+        self._rule = rule
+        self._endpoint = endpoint
+        self._check: Check = rule.start(notification)
+        self._findings: list[Verdict] = []
+        self._counts: Counter[type[Outcome]] = Counter()
+        self._first: dict[type[Outcome], Outcome] = {}
+        self._crash: Exception | None = None
+
+    def see(self, capture: Capture) -> list[Verdict]:
+        try:
+            return [] if self._crash else self._take(self._check.see(capture))
+        except Exception as error:
+            self._crashed(error)
+            return []
+
+    def verdicts(self) -> list[Verdict]:
+        try:
+            if not self._crash:
+                self._take(self._check.end())
+        except Exception as error:
+            self._crashed(error)
+        if self._crash:
+            reason = f"{type(self._crash).__name__}: {self._crash}"
+            return [*self._findings, self._verdict("error", f"the rule itself failed, a fault of the kit: {reason}")]
+        return self._findings or [self._without_findings()]
+
+    def _take(self, outcomes: Iterable[Outcome]) -> list[Verdict]:
+        found: list[Verdict] = []
+        for outcome in outcomes:
+            self._counts[type(outcome)] += 1
+            self._first.setdefault(type(outcome), outcome)
+            if isinstance(outcome, Fail):
+                found.append(self._finding(outcome))
+        self._findings += found
+        return found
+
+    def _crashed(self, error: Exception) -> None:
+        # Never blamed on anybody's traffic: reported as an error of the kit, with the trace for its makers.
+        _log.debug("rule %s failed", self._rule.id, exc_info=error)
+        self._crash = error
+
+    def _without_findings(self) -> Verdict:
+        passed, unsure = self._counts[Pass], self._counts[Inconclusive]
+        match self._first.get(Inconclusive):
+            case Inconclusive(why=why, captures=captures):
+                held = f"; it held for {passed} more" if passed else ""
+                more = f" (and {unsure - 1} like it)" if unsure > 1 else ""
+                return self._verdict("inconclusive", f"{why}{more}{held}", captures)
+            case _ if passed:
+                return self._verdict("pass", f"held {passed} time{'s' if passed > 1 else ''}")
+            case _:
+                first = self._first.get(NotApplicable)
+                why = first.why if isinstance(first, NotApplicable) else "there was nothing to judge"
+                return self._verdict("not_applicable", why)
+
+    def _verdict(self, outcome: OutcomeName, message: str, captures: tuple[str, ...] = ()) -> Verdict:
+        rule = self._rule
+        return Verdict(
+            rule=rule.id,
+            level=rule.level,
+            subject=rule.subject,
+            outcome=outcome,
+            endpoint=self._endpoint,
+            message=message,
+            captures=captures,
+        )
+
+    def _finding(self, fail: Fail) -> Verdict:
+        rule = self._rule
+        return Verdict(
+            rule=rule.id,
+            level=rule.level,
+            subject=rule.subject,
+            outcome="fail",
+            endpoint=self._endpoint,
+            message=fail.message,
+            expected=fail.expected,
+            actual=fail.actual,
+            captures=fail.captures,
+            where=fail.where,
+            fix=rule.fix,
+        )

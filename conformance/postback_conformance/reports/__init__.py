@@ -1,0 +1,1 @@
+"""Verdicts for readers: people at a terminal, people in a browser, programs."""

@@ -1,0 +1,79 @@
+"""The report as one HTML page that needs nothing else: no network, no script, light and dark."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+import msgspec
+
+from postback_conformance.redaction import redacted_headers, redacted_target
+from postback_conformance.reports.grouping import SYMBOLS, FindingGroup, endpoints_of, grid, grouped
+from postback_conformance.verdict import Subject, Verdict, summary
+from postback_receiver import Capture
+
+# Of each body shown: enough to see the fault in its surroundings, not a whole catalogue of items.
+_BYTES_AROUND = 400
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding with the capture it is about, its body cut into before, marked and after."""
+
+    group: FindingGroup
+    capture: Capture | None
+    headers: tuple[tuple[str, str], ...] = ()
+    target: str = ""
+    before: str = ""
+    marked: str = ""
+    after: str = ""
+
+
+def html_report(
+    verdicts: tuple[Verdict, ...],
+    evidence: Mapping[str, Capture],
+    *,
+    captures: int,
+    source: str,
+    subject: Subject = "sender",
+    seed: int | None = None,
+) -> str:
+    """Return the page; `evidence` holds captures by id, `source` names where they came from."""
+    context: dict[str, Any] = {
+        "captures": captures,
+        "source": source,
+        "subject": subject,
+        "seed": seed,
+        "counts": summary(verdicts),
+        "symbols": SYMBOLS,
+        "endpoints": endpoints_of(verdicts),
+        "grid": grid(verdicts),
+        "findings": [_evidence(group, evidence) for group in grouped(verdicts, "error", "fail")],
+        "undecided": grouped(verdicts, "inconclusive"),
+    }
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("postback_conformance.reports", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja").render(context)
+
+
+def _evidence(group: FindingGroup, evidence: Mapping[str, Capture]) -> Evidence:
+    capture = next((evidence[one] for one in reversed(group.first.captures) if one in evidence), None)
+    if capture is None:
+        return Evidence(group=group, capture=None)
+    first, beyond = group.first.where.span or (0, 0)
+    return Evidence(
+        group=group,
+        capture=capture,
+        headers=tuple(redacted_headers(capture.headers)),
+        target=redacted_target(capture.target),
+        before=_shown(capture.body[max(0, first - _BYTES_AROUND) : first]),
+        marked=_shown(capture.body[first:beyond]),
+        after=_shown(capture.body[beyond : beyond + _BYTES_AROUND]),
+    )
+
+
+def _shown(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")

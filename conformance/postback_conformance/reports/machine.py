@@ -1,0 +1,28 @@
+"""The report programs read: `postback-verdicts/1`."""
+
+from typing import Any
+
+import msgspec
+
+from postback_conformance.verdict import Subject, Verdict, summary
+
+FORMAT = "postback-verdicts/1"
+
+
+def machine_report(
+    verdicts: tuple[Verdict, ...], *, captures: int, seed: int | None = None, subject: Subject = "sender"
+) -> dict[str, Any]:
+    """Return the report as plain data: one entry for each finding, one for each rule without any."""
+    return {
+        "format": FORMAT,
+        "subject": subject,
+        "captures": captures,
+        "seed": seed,
+        "verdicts": [msgspec.to_builtins(verdict) for verdict in verdicts],
+        "summary": summary(verdicts),
+    }
+
+
+def encode_report(report: dict[str, Any]) -> bytes:
+    """Return a report as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2)

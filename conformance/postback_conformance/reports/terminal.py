@@ -1,0 +1,103 @@
+"""The report at a terminal: a grid of rules and endpoints, then each finding with what was expected and what to do."""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from postback_conformance.reports.grouping import SYMBOLS, FindingGroup, endpoints_of, grid, grouped
+from postback_conformance.verdict import OutcomeName, Subject, Verdict, summary
+
+_STYLES: dict[OutcomeName, str] = {
+    "error": "bold magenta",
+    "fail": "bold red",
+    "inconclusive": "yellow",
+    "pass": "green",
+    "not_applicable": "dim",
+}
+
+
+def terminal_report(
+    verdicts: tuple[Verdict, ...], *, captures: int, subject: Subject = "sender"
+) -> RenderableType:
+    """Return everything worth reading about the verdicts, the grid first and the summary last."""
+    return Group(
+        _grid(verdicts),
+        *_findings(grouped(verdicts, "error", "fail")),
+        *_reasons(grouped(verdicts, "inconclusive")),
+        _summary(verdicts, captures, subject),
+    )
+
+
+def _grid(verdicts: tuple[Verdict, ...]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("rule", no_wrap=True)
+    table.add_column("level")
+    for endpoint in endpoints_of(verdicts):
+        table.add_column(endpoint or "all captures", justify="center", no_wrap=True)
+    for row in grid(verdicts):
+        cells = [Text(SYMBOLS[outcome], style=_STYLES[outcome]) for outcome in row.outcomes]
+        table.add_row(row.rule, row.level, *cells)
+    legend = "   ".join(f"{symbol} {name.replace('_', ' ')}" for name, symbol in SYMBOLS.items())
+    table.caption = legend
+    table.caption_justify = "left"
+    return table
+
+
+def _findings(groups: tuple[FindingGroup, ...]) -> Iterator[RenderableType]:
+    for group in groups:
+        verdict = group.first
+        title = Text.assemble(
+            (f"{SYMBOLS[verdict.outcome]} {verdict.rule}", _STYLES[verdict.outcome]),
+            f"  {verdict.level}  {verdict.endpoint or ''}",
+            f"  ({group.count} findings, the first:)" if group.count > 1 else "",
+        )
+        yield Text()
+        yield title
+        details = Table(box=None, show_header=False, pad_edge=False)
+        details.add_column(style="dim", no_wrap=True)
+        details.add_column(overflow="fold")
+        for name, value in _details(verdict):
+            details.add_row(name, Text(value))
+        yield Padding(details, (0, 0, 0, 2))
+
+
+def _details(verdict: Verdict) -> Iterator[tuple[str, str]]:
+    yield "what", verdict.message
+    if verdict.expected:
+        yield "expected", verdict.expected
+    if verdict.actual:
+        yield "got", verdict.actual
+    if verdict.where.span:
+        first, beyond = verdict.where.span
+        yield "where", f"body, byte {first}" + (f" to {beyond - 1}" if beyond - 1 > first else "")
+    if verdict.where.header:
+        yield "where", f"header {verdict.where.header}"
+    if verdict.captures:
+        more = ", …" if len(verdict.captures) > 3 else ""
+        yield "capture", ", ".join(verdict.captures[:3]) + more
+    if verdict.fix:
+        yield "do", verdict.fix
+
+
+def _reasons(groups: tuple[FindingGroup, ...]) -> Iterator[RenderableType]:
+    for group in groups:
+        verdict = group.first
+        yield Text()
+        yield Text.assemble(
+            (f"{SYMBOLS[verdict.outcome]} {verdict.rule}", _STYLES[verdict.outcome]),
+            f"  {verdict.endpoint or ''}  {verdict.message}",
+        )
+
+
+def _summary(verdicts: tuple[Verdict, ...], captures: int, subject: Subject) -> Text:
+    counts = summary(verdicts)
+    under_test = {"sender": "the sender (the traffic that arrived)", "endpoint": "the endpoint (its answers)"}
+    text = Text(f"\n{captures} captures, {len(grid(verdicts))} rules, under test: {under_test[subject]}\n")
+    parts = [(f"{count} {name.replace('_', ' ')}", _STYLES[name]) for name, count in counts.items() if count]
+    for index, (label, style) in enumerate(parts):
+        text.append(", " if index else "")
+        text.append(label, style=style)
+    return text

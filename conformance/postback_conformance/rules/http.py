@@ -1,0 +1,106 @@
+"""Method and target: the request goes where, and how, the notification says."""
+
+import re
+from urllib.parse import parse_qsl, urlsplit
+
+from postback_conformance.rule import Rule, Source, each_capture
+from postback_conformance.rules.examples import JSON_SETTINGS, QUERY_SETTINGS, capture, example
+from postback_conformance.verdict import Fail, NotApplicable, Outcome, Where
+from postback_receiver import Capture
+from postback_sender.notification import Notification
+from postback_sender.template.nodes import Text
+
+_SETUP = Source(
+    document="help centre, Enable Action Clearing Events Notification", section="steps 4 and 5", date="2023-08-31"
+)
+
+
+def _method(notification: Notification, capture: Capture) -> Outcome | None:
+    if capture.method == notification.method:
+        return None
+    return Fail(
+        message=f"the request is a {capture.method}, the notification says {notification.method}",
+        expected=notification.method,
+        actual=capture.method,
+        captures=(capture.id,),
+    )
+
+
+def _path(notification: Notification, capture: Capture) -> Outcome | None:
+    expected, pattern = _path_pattern(notification)
+    if pattern.fullmatch(capture.path):
+        return None
+    return Fail(
+        message=f"the request went to {capture.path}, the notification says {expected}",
+        expected=expected,
+        actual=capture.path,
+        captures=(capture.id,),
+    )
+
+
+def _parameters(notification: Notification, capture: Capture) -> Outcome | None:
+    expected = [name for name, _ in parse_qsl(urlsplit(_skeleton(notification, "x")).query, keep_blank_values=True)]
+    if not expected:
+        return NotApplicable(why="the notification's URL has no parameters")
+    actual = [name for name, _ in parse_qsl(capture.query, keep_blank_values=True)]
+    missing = [name for name in dict.fromkeys(expected) if name not in actual]
+    repeated = [name for name in dict.fromkeys(actual) if actual.count(name) > max(1, expected.count(name))]
+    if not missing and not repeated:
+        return None
+    what = [f"lacks {', '.join(missing)}"] if missing else []
+    what += [f"repeats {', '.join(repeated)}"] if repeated else []
+    return Fail(
+        message=f"the query {' and '.join(what)}",
+        expected=", ".join(expected),
+        actual=", ".join(actual) or "no parameters",
+        captures=(capture.id,),
+        where=Where(),
+    )
+
+
+def _skeleton(notification: Notification, filler: str) -> str:
+    """Return the URL with every token replaced."""
+    return "".join(node.text if isinstance(node, Text) else filler for node in notification.url.nodes)
+
+
+def _path_pattern(notification: Notification) -> tuple[str, re.Pattern[str]]:
+    # A letter no URL holds marks the tokens, so that the rest can be cut into parts and quoted.
+    path = urlsplit(_skeleton(notification, "\0")).path or "/"
+    return path.replace("\0", "{…}"), re.compile("[^/?]*".join(re.escape(part) for part in path.split("\0")))
+
+
+RULES = (
+    Rule(
+        id="http.method",
+        level="MUST",
+        requirement="The request uses the method of the notification.",
+        needs="any capture",
+        fix="Set the same HTTP method at impact.com and in the notification file.",
+        sources=(_SETUP,),
+        start=each_capture(_method),
+        passing=example(JSON_SETTINGS, capture(b"{}")),
+        failing=example(JSON_SETTINGS, capture(method="GET")),
+    ),
+    Rule(
+        id="http.target",
+        level="MUST",
+        requirement="The request goes to the path of the notification's URL.",
+        needs="any capture",
+        fix="Compare the URL at impact.com with the notification file; proxies in front may rewrite paths.",
+        sources=(_SETUP,),
+        start=each_capture(_path),
+        passing=example(JSON_SETTINGS, capture(b"{}")),
+        failing=example(JSON_SETTINGS, capture(b"{}", target="/postbak")),
+    ),
+    Rule(
+        id="http.repeated-parameter",
+        level="MUST",
+        requirement="Each parameter of the notification's URL is there, as often as the URL names it.",
+        needs="a notification whose URL has parameters",
+        fix="Compare the URL at impact.com with the notification file; an unencoded & or ? in a value adds parameters.",
+        sources=(_SETUP, Source(document="captured calls", section="May 2026", certainty="third-party")),
+        start=each_capture(_parameters),
+        passing=example(QUERY_SETTINGS, capture(method="GET", target="/postback?id=1&sub=")),
+        failing=example(QUERY_SETTINGS, capture(method="GET", target="/postback?id=1&sub=a&sub=b")),
+    ),
+)

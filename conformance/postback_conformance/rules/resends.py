@@ -1,0 +1,71 @@
+"""Which captures repeat an earlier one, byte for byte, and what the earlier one was answered."""
+
+from collections import OrderedDict
+from hashlib import blake2b
+
+import msgspec
+
+from postback_receiver import Capture
+from postback_sender.delivery.policy import DeliveryPolicy, judge_answer
+from postback_sender.notification import Notification
+
+# One entry is about 300 bytes. Beyond this the oldest request is forgotten, and its repeat would count as new.
+MAX_REMEMBERED = 200_000
+
+
+class Resend(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A repeat: the how-manyth it is (from 1), and the arrival before it."""
+
+    number: int
+    previous_id: str
+    previous_ns: int | None
+    previous_status: int | None
+    """What the arrival before was answered; None when its answer never left."""
+    after_success: bool
+
+
+class _Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    repeats: int
+    id: str
+    monotonic_ns: int | None
+    status: int | None
+    succeeded: bool
+
+
+class Resends:
+    """Remembers what arrived. A postback carries no id of its own, so the same bytes are the only sign of a resend."""
+
+    def __init__(self, notification: Notification) -> None:
+        self._policy = DeliveryPolicy(
+            retry=notification.retry,
+            success_response=notification.success_response,
+            error_response=notification.error_response,
+        )
+        self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
+
+    def see(self, capture: Capture) -> Resend | None:
+        """Take in the next capture; return what it repeats, or None when its bytes are new."""
+        digest = blake2b(
+            b"\0".join((capture.method.encode(), capture.target.encode("latin-1"), capture.body)), digest_size=16
+        ).digest()
+        before = self._seen.pop(digest, None)
+        # An answer that never left cannot have been read, neither as a success nor as an error.
+        answer = capture.answer if capture.answer and capture.answer.sent_at_ns is not None else None
+        self._seen[digest] = _Seen(
+            repeats=before.repeats + 1 if before else 0,
+            id=capture.id,
+            monotonic_ns=capture.monotonic_ns,
+            status=answer.status if answer else None,
+            succeeded=answer is not None and judge_answer(self._policy, answer.status, answer.body) is None,
+        )
+        if len(self._seen) > MAX_REMEMBERED:
+            self._seen.popitem(last=False)
+        if before is None:
+            return None
+        return Resend(
+            number=before.repeats + 1,
+            previous_id=before.id,
+            previous_ns=before.monotonic_ns,
+            previous_status=before.status,
+            after_success=before.succeeded,
+        )

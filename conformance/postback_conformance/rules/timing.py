@@ -1,0 +1,185 @@
+"""Delivery over time: minimum delay, maximum requests, gaps. Each says for sure, or says that it cannot tell.
+
+Arrival is not sending: a request travels, and the receiver stamps it when its event loop gets to it. What that may
+have cost is the tolerance, and a measurement within it is no verdict.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from datetime import datetime
+
+from postback_conformance.rule import Rule, Source, StreamCheck, each_capture
+from postback_conformance.rules.examples import JSON_SETTINGS, capture, example
+from postback_conformance.rules.resends import Resends
+from postback_conformance.token_values import token_value
+from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome, Pass
+from postback_receiver import Capture
+from postback_sender.notification import Notification
+from postback_sender.quantities import NANOSECONDS_PER_SECOND, format_duration
+
+_SETTINGS_PAGE = "help centre, Enable Action Clearing Events Notification"
+
+# Time from the sender's decision to the first byte here that nobody measured: a connection to open, a scheduler's
+# slice. Measured on a busy two-core machine over loopback, doubled.
+_UNSEEN_TRAVEL_NS = 50_000_000
+# EventDate is written in whole seconds: the event happened somewhere within that second.
+_EVENT_DATE_RESOLUTION_NS = NANOSECONDS_PER_SECOND
+
+
+def _minimum_delay(notification: Notification, capture: Capture) -> Outcome | None:
+    if not notification.minimum_delay_ns:
+        return NotApplicable(why="the notification sets no minimum delay")
+    text = token_value(notification, capture, "EventDate")
+    happened_ns = _wall_ns(text) if text else None
+    if happened_ns is None:
+        return Inconclusive(why="the event date is not among the values that arrived", captures=(capture.id,))
+    waited_ns = capture.received_at_ns - happened_ns
+    limit = format_duration(notification.minimum_delay_ns)
+    if waited_ns < notification.minimum_delay_ns:
+        return Fail(
+            message=f"arrived {_seconds(waited_ns)} after the event date, before the minimum delay of {limit} was over",
+            expected=f"at least {limit} after {text}",
+            actual=_seconds(waited_ns),
+            captures=(capture.id,),
+        )
+    if waited_ns < notification.minimum_delay_ns + _EVENT_DATE_RESOLUTION_NS:
+        return Inconclusive(
+            why=f"arrived {_seconds(waited_ns)} after an event date in whole seconds: too close to {limit} to tell",
+            captures=(capture.id,),
+        )
+    return None
+
+
+class _MaximumRequests(StreamCheck):
+    """Looks at every run of N + 1 requests: the first and the last of them must be a window apart."""
+
+    def __init__(self, notification: Notification) -> None:
+        super().__init__(notification)
+        self._rate = notification.maximum_requests
+        self._resends = Resends(notification)
+        self._latest: deque[Capture] = deque(maxlen=self._rate.count + 1 if self._rate else 1)
+
+    def see(self, capture: Capture) -> Iterator[Outcome]:
+        is_resend = self._resends.see(capture) is not None
+        if self._rate is None:
+            yield NotApplicable(why="the notification sets no maximum of requests")
+            return
+        if capture.monotonic_ns is None:
+            yield Inconclusive(why="the capture has no monotonic time stamp", captures=(capture.id,))
+            return
+        if not is_resend and self.notification.maximum_requests_scope == "resends":
+            yield NotApplicable(why="the maximum is for resends, and nothing was sent again")
+            return
+        self._latest.append(capture)
+        if len(self._latest) <= self._rate.count:
+            yield Pass()
+            return
+        first = self._latest[0]
+        span_ns = capture.monotonic_ns - (first.monotonic_ns or 0)
+        tolerance_ns = _UNSEEN_TRAVEL_NS + max(one.lateness_ns for one in self._latest)
+        ids = tuple(one.id for one in self._latest)
+        if span_ns >= self._rate.window_ns:
+            yield Pass()
+        elif span_ns < self._rate.window_ns - tolerance_ns:
+            yield Fail(
+                message=f"{len(ids)} requests within {_seconds(span_ns)}, more than {self._rate} allows",
+                expected=f"at most {self._rate.count} within {format_duration(self._rate.window_ns)}",
+                actual=f"{len(ids)} within {_seconds(span_ns)}",
+                captures=ids,
+            )
+        else:
+            yield Inconclusive(
+                why=f"{len(ids)} requests within {_seconds(span_ns)}, tolerance {_seconds(tolerance_ns)}: "
+                f"too close to {self._rate} to tell",
+                captures=ids,
+            )
+
+
+class _RetryGap(StreamCheck):
+    """Compares the gap between a failed attempt and the next with the schedule of the notification."""
+
+    def __init__(self, notification: Notification) -> None:
+        super().__init__(notification)
+        self._resends = Resends(notification)
+
+    def see(self, capture: Capture) -> Iterator[Outcome]:
+        resend = self._resends.see(capture)
+        delays_ns = self.notification.retry.delays_ns
+        if resend is None or resend.after_success:
+            yield NotApplicable(why="nothing was sent again after an error")
+            return
+        if self.notification.retry.name != "custom" or resend.number > len(delays_ns):
+            yield NotApplicable(why="impact.com publishes no delays; only a schedule in the settings can be compared")
+            return
+        if capture.monotonic_ns is None or resend.previous_ns is None:
+            yield Inconclusive(why="the captures have no monotonic time stamps", captures=(capture.id,))
+            return
+        # No tolerance is needed: the retry starts after our answer, and our answer after the stamp before it.
+        gap_ns, delay_ns = capture.monotonic_ns - resend.previous_ns, delays_ns[resend.number - 1]
+        if gap_ns >= delay_ns:
+            yield Pass()
+            return
+        yield Fail(
+            message=f"retry {resend.number} came {_seconds(gap_ns)} after the failed attempt",
+            expected=f"at least {format_duration(delay_ns)}",
+            actual=_seconds(gap_ns),
+            captures=(resend.previous_id, capture.id),
+        )
+
+
+def _wall_ns(text: str) -> int | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return int(moment.timestamp()) * NANOSECONDS_PER_SECOND if moment.tzinfo else None
+
+
+def _seconds(nanoseconds: int) -> str:
+    return f"{nanoseconds / NANOSECONDS_PER_SECOND:.3f} s"
+
+
+_DELAY = JSON_SETTINGS + 'minimum_delay = "2s"\n'
+_RATE = JSON_SETTINGS + 'maximum_requests = "2/s"\nmaximum_requests_scope = "all"\n'
+_SCHEDULE = JSON_SETTINGS + "retry = [0.5]\n"
+_AT_EIGHT = b'{"id": "1", "date": "2026-05-11T00:07:27+03:00"}'
+_AT_NINE = b'{"id": "1", "date": "2026-05-11T00:07:29+03:00"}'
+
+RULES = (
+    Rule(
+        id="delivery.minimum-delay",
+        level="MUST",
+        requirement="No postback arrives before the event date plus the minimum delay.",
+        needs="a minimum delay, {EventDate} in the template, wall clocks that agree",
+        fix="Do not count on the delay; the data behind an event may not be settled when its postback arrives.",
+        sources=(Source(document=_SETTINGS_PAGE, section="step 6, Minimum Delay", date="2023-08-31"),),
+        start=each_capture(_minimum_delay),
+        passing=example(_DELAY, capture(_AT_EIGHT)),
+        failing=example(_DELAY, capture(_AT_NINE)),
+    ),
+    Rule(
+        id="delivery.maximum-requests",
+        level="MUST",
+        requirement="No window of the given length holds more requests (or resends) than the maximum.",
+        needs="a maximum of requests, captures with monotonic time stamps",
+        fix="Answer fast and queue the work; a burst must not cost you postbacks.",
+        sources=(
+            Source(document=_SETTINGS_PAGE, section="step 6, Maximum Requests: resends", date="2023-08-31"),
+            Source(document="help centre, set up product data notifications", section="all requests"),
+        ),
+        start=_MaximumRequests,
+        passing=example(_RATE, *(capture(b"{}", at_s=at_s) for at_s in (0.0, 0.1, 1.1))),
+        failing=example(_RATE, *(capture(b"{}", at_s=at_s) for at_s in (0.0, 0.1, 0.2))),
+    ),
+    Rule(
+        id="delivery.retry-gap",
+        level="MUST",
+        requirement="A retry waits as long as the schedule of the notification says.",
+        needs="an explicit retry schedule, and a request that was sent again after an error answer",
+        fix="Compare the schedule in the notification file with the sender's.",
+        sources=(Source(document="design of this project", section="explicit schedules", certainty="inferred"),),
+        start=_RetryGap,
+        passing=example(_SCHEDULE, capture(b"{}", status=503), capture(b"{}", at_s=0.6)),
+        failing=example(_SCHEDULE, capture(b"{}", status=503), capture(b"{}", at_s=0.4)),
+    ),
+)

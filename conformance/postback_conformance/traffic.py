@@ -1,0 +1,76 @@
+"""Captured traffic from a file: a capture store or NDJSON, told apart by their first bytes."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from postback_conformance.errors import TrafficError
+from postback_receiver import Capture, CaptureFormatError, open_store, read_captures
+from postback_sender.notification import Notification, NotificationSource, parse_notification
+
+_SQLITE_MAGIC = b"SQLite format 3\0"
+
+
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """Captures in the order of arrival, and the settings each endpoint had when they arrived."""
+
+    name: str
+    count: int | None
+    read: Callable[[], Iterable[Capture]]
+    settings: Mapping[str, bytes | None]
+
+
+@contextmanager
+def open_traffic(path: Path) -> Iterator[Traffic]:
+    """Open a store or an NDJSON file for reading; raises `TrafficError` or `StoreError` with what to do."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise TrafficError(f"{path}: cannot be read: {error.strerror}; expected a capture store or NDJSON") from None
+    if start.startswith(_SQLITE_MAGIC):
+        store = open_store(path)
+        try:
+            yield Traffic(name=str(path), count=store.count(), read=store.captures, settings=store.endpoints())
+        finally:
+            store.close()
+    elif not start.strip() or start.lstrip().startswith(b"{"):
+        yield Traffic(name=str(path), count=None, read=lambda: _ndjson(path), settings={})
+    else:
+        raise TrafficError(f"{path}: expected a capture store or NDJSON, one capture a line; got {start[:16]!r}")
+
+
+def notifications_of(traffic: Traffic) -> dict[str | None, Notification]:
+    """Return the notification of each endpoint, as the store kept them; header values stay unresolved."""
+    found: dict[str | None, Notification] = {}
+    for prefix, settings in traffic.settings.items():
+        if settings is not None:
+            found[prefix] = parse_notification(unpack_source(settings), None)
+    if not found:
+        raise TrafficError(
+            f"{traffic.name}: nothing says what these captures should look like; pass --notification NOTIFICATION.toml"
+        )
+    return found
+
+
+def pack_source(source: NotificationSource) -> bytes:
+    """Return a notification's source as the bytes a store keeps for an endpoint."""
+    return msgspec.json.encode(source)
+
+
+def unpack_source(settings: bytes) -> NotificationSource:
+    """Return the source of a notification from what a store kept."""
+    try:
+        return msgspec.json.decode(settings, type=NotificationSource)
+    except msgspec.MsgspecError as error:
+        raise TrafficError(f"the store's endpoint settings cannot be read: {error}; pass --notification") from None
+
+
+def _ndjson(path: Path) -> Iterator[Capture]:
+    with path.open("rb") as file:
+        try:
+            yield from read_captures(file)
+        except CaptureFormatError as error:
+            raise TrafficError(f"{path}: {error}") from None

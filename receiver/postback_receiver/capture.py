@@ -1,0 +1,81 @@
+"""One request as it arrived, and what we answered.
+
+Text in a capture (target, header names and values) is decoded as latin-1, so that one character is one byte of the
+wire: `text.encode("latin-1")` gives the exact bytes back, whatever their real encoding was. The body stays `bytes`, as
+sent: never decompressed, never decoded (chunk framing is the one thing taken off).
+"""
+
+import msgspec
+
+Headers = tuple[tuple[str, str], ...]
+"""Header fields in the order of the wire, with their case and their repeats."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What we answered: the planned status, headers and body, and when it left.
+
+    `sent_at_ns` (wall clock, nanoseconds since the epoch) is None for an answer that was planned but is not known to
+    have left: the peer had gone, or the receiver was stopped hard before it could note the time. The HTTP layer adds
+    `Content-Length`, `Date` and the like to `headers` on the wire.
+    """
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+    sent_at_ns: int | None = None
+
+
+class Capture(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One request as it arrived.
+
+    Times end in `_ns`: `received_at_ns` (request head parsed) is wall clock, nanoseconds since the epoch, for people;
+    `monotonic_ns` (the same moment) and `body_done_ns` are monotonic, for measuring, and comparable only within one run
+    of one receiver. Connections are numbered within one run, too.
+    """
+
+    id: str
+    endpoint: str | None
+    """Prefix of the endpoint that took it; None when no endpoint did. It is recorded either way."""
+    received_at_ns: int
+    monotonic_ns: int | None = None
+    body_done_ns: int | None = None
+    """None when the body did not arrive whole."""
+    lateness_ns: int = 0
+    """How late the receiver's own event loop ran when this arrived; a stamp may be off by as much. 0 when unknown."""
+    connection: str
+    connection_request: int
+    """1 for the first request on its connection."""
+    remote: str
+    http_version: str
+    method: str
+    target: str
+    headers: Headers
+    body: bytes
+    truncated: bool = False
+    """The body is not all there: too large, or the peer left or stalled before its end."""
+    answer: Answer | None = None
+    fault: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The target's path, still percent-encoded."""
+        return path_of(self.target)
+
+    @property
+    def query(self) -> str:
+        """What follows the first `?` of the target, still percent-encoded; empty when there is none."""
+        return self.target.partition("?")[2]
+
+    def header(self, name: str) -> tuple[str, ...]:
+        """All values of a header, whatever the case of its name, in the order of the wire."""
+        wanted = name.lower()
+        return tuple(value for key, value in self.headers if key.lower() == wanted)
+
+
+def path_of(target: str) -> str:
+    """The path of a request target, without scheme and host when the target came in absolute form."""
+    path = target.partition("?")[0]
+    scheme, separator, rest = path.partition("://")
+    if separator and "/" not in scheme:
+        return "/" + rest.partition("/")[2]
+    return path

@@ -1,0 +1,62 @@
+"""Which endpoint takes a request: the longest path prefix, cut at whole path segments."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from postback_receiver.reply import Replies, Reply, always
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One place where postbacks arrive.
+
+    `/a` takes `/a`, `/a/` and `/a/b`, but not `/ab`; `/` takes every path. Prefixes are compared as sent, still
+    percent-encoded. `settings` is text of the caller's own that a store keeps beside the captures, so that they can be
+    judged later against what was agreed when they arrived.
+    """
+
+    prefix: str = "/"
+    replies: Replies = field(default_factory=lambda: always(Reply()))
+    settings: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if not self.prefix.startswith("/") or "?" in self.prefix:
+            raise ValueError(f"an endpoint's prefix is a path that starts with /, without a query, not {self.prefix!r}")
+
+    @property
+    def segments(self) -> str:
+        """The prefix without a trailing slash: what two endpoints must not share."""
+        return self.prefix.rstrip("/")
+
+    def takes(self, path: str) -> bool:
+        """Whether a request for this path is one for this endpoint."""
+        return path == self.segments or path.startswith(self.segments + "/")
+
+
+class EndpointTable:
+    """The endpoints of one receiver."""
+
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
+        self._longest_first = sorted(endpoints, key=lambda endpoint: len(endpoint.segments), reverse=True)
+        self._by_prefix = {endpoint.prefix: endpoint for endpoint in self._longest_first}
+        taken: set[str] = set()
+        for endpoint in self._longest_first:
+            if endpoint.segments in taken:
+                raise ValueError(f"two endpoints share the prefix {endpoint.prefix!r}; give each its own")
+            taken.add(endpoint.segments)
+
+    def match(self, path: str) -> Endpoint | None:
+        """The endpoint with the longest prefix that takes this path; None when none does."""
+        return next((endpoint for endpoint in self._longest_first if endpoint.takes(path)), None)
+
+    def __getitem__(self, prefix: str) -> Endpoint:
+        """The endpoint with exactly this prefix; KeyError when there is none."""
+        return self._by_prefix[prefix]
+
+    def prefixes(self) -> list[str]:
+        """All prefixes, in alphabetical order."""
+        return sorted(self._by_prefix)
+
+    def settings(self) -> dict[str, bytes | None]:
+        """Each prefix and the settings attached to it."""
+        return {prefix: endpoint.settings for prefix, endpoint in self._by_prefix.items()}

@@ -1,0 +1,78 @@
+"""Everything that can go wrong here, as one tree.
+
+    ReceiverError
+    ├── ListenError          the capture port could not be opened
+    ├── StoreError           captures could not be kept or read
+    ├── CaptureLookupError   an id names no capture, or more than one
+    ├── CaptureFormatError   a line is not a capture
+    └── WaitTimeout          what a test waited for did not arrive; also an AssertionError
+
+A message is for people: what happened, where, and what to do. The attributes are for programs.
+"""
+
+from collections.abc import Sequence
+
+MAX_LISTED = 20
+"""Captures or ids listed in one message: more is a wall nobody reads, and the store still has them all."""
+
+
+class ReceiverError(Exception):
+    """The base of every error this package raises."""
+
+
+class ListenError(ReceiverError):
+    """The capture port could not be opened."""
+
+    def __init__(self, *, host: str, port: int, reason: str, advice: str) -> None:
+        super().__init__(f"Cannot listen on {host} port {port}: {reason}. {advice}")
+        self.host = host
+        self.port = port
+        self.reason = reason
+
+
+class StoreError(ReceiverError):
+    """Captures could not be kept or read; `path` says in which store."""
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        super().__init__(f"Capture store {path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class CaptureLookupError(ReceiverError, LookupError):
+    """The start of an id names no capture, or more than one (then `candidates` holds the first few)."""
+
+    def __init__(self, *, id_prefix: str, candidates: Sequence[str]) -> None:
+        if candidates:
+            listed = ", ".join(candidates[:MAX_LISTED]) + (", …" if len(candidates) > MAX_LISTED else "")
+            text = f"The id {id_prefix!r} fits several captures: {listed}. Give more of its characters."
+        else:
+            text = f"No capture has an id that starts with {id_prefix!r}. List the store to see the ids it holds."
+        super().__init__(text)
+        self.id_prefix = id_prefix
+        self.candidates = tuple(candidates[:MAX_LISTED])
+
+
+class CaptureFormatError(ReceiverError):
+    """A line is not a capture; `line` counts from 1."""
+
+    def __init__(self, *, line: int, expected: str, got: str) -> None:
+        super().__init__(f"Line {line} is not a capture: expected {expected}, got {got}")
+        self.line = line
+        self.expected = expected
+        self.got = got
+
+
+class WaitTimeout(ReceiverError, AssertionError):  # noqa: N818 -- reads as the outcome of a wait, like TimeoutExpired
+    """What a test waited for did not arrive in time; the message lists what did.
+
+    Also an AssertionError, so that a test that waits in vain counts as failed and not as broken.
+    """
+
+    def __init__(self, *, wanted: str, timeout_s: float, arrived: Sequence[str]) -> None:
+        lines = [f"Waited {timeout_s:g} s for {wanted}; {len(arrived)} arrived" + (":" if arrived else ".")]
+        lines += [f"  {line}" for line in arrived[-MAX_LISTED:]]
+        if len(arrived) > MAX_LISTED:
+            lines.insert(1, f"  … {len(arrived) - MAX_LISTED} earlier ones")
+        super().__init__("\n".join(lines))
+        self.timeout_s = timeout_s

@@ -1,0 +1,139 @@
+"""The file behind a SQLite store: telling ours from others, making it, opening it.
+
+A file that is not ours is never touched. SQLite writes an application id and a version into the first hundred bytes of
+a database, so one plain read answers the question before SQLite itself opens anything. Both are set before the file
+is switched to write-ahead logging, and so are in the file proper and not in its log.
+"""
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from postback_receiver.errors import StoreError
+from postback_receiver.sqlite_rows import CREATE_TABLES
+
+APPLICATION_ID: Final = int.from_bytes(b"PBKT")
+SCHEMA_VERSION: Final = 1
+
+BUSY_TIMEOUT_S: Final = 5.0
+"""How long to wait for another program's lock. Its commits take milliseconds; past this, it is stuck or not ours."""
+
+OWN_FOLDER: Final = ".postback"
+"""The folder stores usually live in, inside somebody's project; we keep what we put there out of their commits."""
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER_SIZE = 100
+_VERSION_FIELD = slice(60, 64)
+_APPLICATION_FIELD = slice(68, 72)
+
+_ADVICE: Final = {
+    sqlite3.SQLITE_BUSY: "another program keeps it locked. Close that program, or use another file.",
+    sqlite3.SQLITE_FULL: "the disk is full. Free some space, or use a file on another disk.",
+    sqlite3.SQLITE_READONLY: "it may not be written to. Change its permissions, or use another file.",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened. Check the permissions of the file and of its folder.",
+    sqlite3.SQLITE_NOTADB: "it is not a SQLite database. Use another file.",
+    sqlite3.SQLITE_CORRUPT: "it is damaged. Keep a copy and use another file.",
+    sqlite3.SQLITE_IOERR: "the disk reported an error, or has no space left.",
+}
+
+
+def open_for_writing(path: Path, *, busy_timeout_s: float) -> sqlite3.Connection:
+    """A connection to the store at `path`, which is created when missing; StoreError when that cannot be."""
+    with store_errors(path):
+        try:
+            is_new = _is_empty_or_ours(path)
+        except FileNotFoundError:
+            _make_folder(path.parent)
+            is_new = True
+        connection = sqlite3.connect(
+            _uri(path, "rwc"), uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
+        )
+        try:
+            if is_new:
+                _create(connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # What is committed survives the death of this process, kill -9 included. Only a crash of the whole machine
+            # may lose the last commits, which is worth a third of the throughput here.
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """A read-only connection to an existing store; StoreError when there is none."""
+    with store_errors(path):
+        try:
+            is_empty = _is_empty_or_ours(path)
+        except FileNotFoundError:
+            raise StoreError(path=str(path), reason="there is no such file. Check the path.") from None
+        if is_empty:
+            raise StoreError(path=str(path), reason="the file is empty; no receiver has written to it yet.")
+        return sqlite3.connect(
+            _uri(path, "ro"), uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+
+
+@contextmanager
+def store_errors(path: Path) -> Generator[None]:
+    """Whatever SQLite or the file system complain about in here becomes a StoreError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(path=str(path), reason=explain(error)) from error
+    except OSError as error:
+        raise StoreError(path=str(path), reason=f"{error.strerror or error}.") from error
+
+
+def explain(error: sqlite3.Error) -> str:
+    """What SQLite's error means for the user, and what to do."""
+    # The lower eight bits are the kind of error, the others its variety.
+    kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return f"{_ADVICE.get(kind, 'SQLite could not do its work.')} (SQLite says: {error})"
+
+
+def _is_empty_or_ours(path: Path) -> bool:
+    """True for an empty file, False for a store of ours; StoreError for anything else. Reads, and changes nothing."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_SIZE)
+    if not header:
+        # A receiver that was killed just after it made the file leaves this behind.
+        return True
+    if not header.startswith(_MAGIC):
+        raise StoreError(path=str(path), reason=f"{_ADVICE[sqlite3.SQLITE_NOTADB]} It was left as it is.")
+    if int.from_bytes(header[_APPLICATION_FIELD]) != APPLICATION_ID:
+        raise StoreError(
+            path=str(path), reason="it is a SQLite database of another program. Use another file. It was left as it is."
+        )
+    version = int.from_bytes(header[_VERSION_FIELD])
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            path=str(path),
+            reason=f"it has version {version}, and this Postback Kit knows versions up to {SCHEMA_VERSION}. "
+            "Update Postback Kit, or use another file. It was left as it is.",
+        )
+    return False
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.exists():
+        return
+    folder.mkdir(parents=True)
+    if folder.name == OWN_FOLDER:
+        (folder / ".gitignore").write_text("# Made by Postback Kit: captured traffic may hold secrets.\n*\n")
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in CREATE_TABLES:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"{path.absolute().as_uri()}?mode={mode}"

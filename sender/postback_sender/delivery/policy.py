@@ -1,0 +1,89 @@
+"""What happens next to a postback: pure decisions over its attempts so far and the time. No clock, no network.
+
+    no attempt, too early      → Wait         failed, retry allowed, too early → Wait
+    no attempt, time has come  → Send         failed, retry allowed, due       → Send
+    last attempt succeeded     → Delivered    failed, no retry left or allowed → GiveUp
+"""
+
+import msgspec
+
+from postback_sender.delivery.retry import Failure, RetryProfile
+from postback_sender.matcher import ResponseMatcher
+from postback_sender.quantities import Rate
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One send of a postback and its outcome; times are nanoseconds of the sender's monotonic clock.
+
+    `failure` is None for a success. `status` is None when no answer came. `detail` is for people.
+    """
+
+    number: int
+    started_ns: int
+    finished_ns: int
+    failure: Failure | None
+    status: int | None = None
+    detail: str = ""
+
+
+class DeliveryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """The delivery settings of a notification."""
+
+    retry: RetryProfile
+    maximum_requests: Rate | None = None
+    limits_first_sends: bool = False
+    success_response: ResponseMatcher | None = None
+    error_response: ResponseMatcher | None = None
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Send it now (as soon as the maximum of requests allows)."""
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Ask again at `until_ns`, monotonic."""
+
+    until_ns: int
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """Done: the last attempt was answered with success."""
+
+
+class GiveUp(msgspec.Struct, frozen=True):
+    """Done without success; `reason` says why no further attempt is made."""
+
+    reason: str
+
+
+Step = Send | Wait | Delivered | GiveUp
+
+
+def next_step(policy: DeliveryPolicy, ready_ns: int, attempts: tuple[Attempt, ...], now_ns: int) -> Step:
+    """Return what to do with a postback that may be sent from `ready_ns` on and was tried `attempts` times."""
+    if not attempts:
+        return Send() if now_ns >= ready_ns else Wait(ready_ns)
+    last = attempts[-1]
+    if last.failure is None:
+        return Delivered()
+    profile = policy.retry
+    if not profile.retries(last.failure, last.status):
+        status = f" {last.status}" if last.status is not None else ""
+        return GiveUp(f"{last.failure}{status}: the retry profile {profile.name} does not try that again")
+    if len(attempts) > len(profile.delays_ns):
+        return GiveUp(f"{last.failure} after {len(attempts)} attempts: the retry profile {profile.name} allows no more")
+    due_ns = last.finished_ns + profile.delays_ns[len(attempts) - 1]
+    return Send() if now_ns >= due_ns else Wait(due_ns)
+
+
+def judge_answer(policy: DeliveryPolicy, status: int, body: bytes) -> Failure | None:
+    """Return None when an answer means success.
+
+    An error response decides first, then the success response; without them any 2xx is success (impact.com's OpenAPI
+    names 200 and 202). A redirect is an answer like any other: it is not followed.
+    """
+    if policy.error_response is not None and policy.error_response.matches(status, body):
+        return Failure.ANSWER
+    if policy.success_response is not None:
+        return None if policy.success_response.matches(status, body) else Failure.ANSWER
+    return None if 200 <= status < 300 else Failure.ANSWER

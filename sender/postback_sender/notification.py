@@ -1,0 +1,218 @@
+"""`Notification`: the settings of one event notification, as a partner configures them at impact.com.
+
+The file is TOML. Reading is pure: the file's text, the files it refers to and the environment are handed in.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, NoReturn, TypeVar
+
+import msgspec
+
+from postback_sender.delivery.retry import RETRY_PROFILES, RetryProfile, custom_profile
+from postback_sender.matcher import ResponseMatcher
+from postback_sender.quantities import QuantityError, Rate, parse_duration, parse_rate
+from postback_sender.settings_table import NotificationError, decode_table, fail, read_toml
+from postback_sender.template import Template, TemplateOptions
+from postback_sender.tokens import EventKind, TokenType, item_fields, tokens_for
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+Method = Literal["GET", "POST"]
+BodyFormat = Literal["query", "json", "xml"]
+
+_DEFAULT_TIMEOUT_NS = parse_duration("10s")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# RFC 9110 §5.6.2 (token) and §5.5: what a header may be called, and that its value stays on one line.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
+
+
+class NotificationSource(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings as written, with the files they refer to, so that they can travel and be read again elsewhere.
+
+    Environment variables stay unresolved in here: a source never holds a secret that came from the environment.
+    """
+
+    name: str
+    text: str
+    files: dict[str, str] = {}
+
+
+class UserToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A token of the partner's own account that no public list has; a table `[tokens.NAME]`."""
+
+    type: TokenType = "text"
+    example: str = ""
+
+
+class Notification(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one event notification, checked and in plain units (nanoseconds, counts)."""
+
+    name: str
+    event: EventKind
+    url: Template
+    method: Method
+    body_format: BodyFormat
+    body: Template | None
+    headers: tuple[tuple[str, str], ...]
+    minimum_delay_ns: int
+    maximum_requests: Rate | None
+    maximum_requests_scope: Literal["resends", "all"]
+    retry: RetryProfile
+    timeout_ns: int
+    level: Literal["global", "event"]
+    success_response: ResponseMatcher | None
+    error_response: ResponseMatcher | None
+    template: TemplateOptions
+    tokens: dict[str, UserToken]
+
+    @property
+    def known_tokens(self) -> frozenset[str]:
+        """Every token that exists for this notification; item fields as `*.field`."""
+        fields = {f"*.{field.name}" for field in item_fields(self.event)}
+        return frozenset({token.name for token in tokens_for(self.event)} | fields | set(self.tokens))
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True):
+    """The file as it is written: texts with units, before they are understood."""
+
+    event: EventKind = "action_lifecycle"
+    url: str = "http://127.0.0.1:8080/"
+    method: Method | None = None
+    body_format: BodyFormat = "json"
+    body: str | None = None
+    body_file: str | None = None
+    minimum_delay: str | float = "0s"
+    maximum_requests: str | int | None = None
+    maximum_requests_scope: Literal["resends", "all"] = "resends"
+    retry: str | list[str | float] = "help-centre"
+    timeout: str | float = "10s"
+    level: Literal["global", "event"] = "global"
+    success_response: str | dict[str, Any] | None = None
+    error_response: str | dict[str, Any] | None = None
+    headers: dict[str, str] = {}
+    template: dict[str, Any] = {}
+    tokens: dict[str, dict[str, Any]] = {}
+
+
+def parse_notification(source: NotificationSource, environment: Mapping[str, str] | None) -> Notification:
+    """Return the settings of a source, or raise `NotificationError` or `TemplateSyntaxError`.
+
+    `${NAME}` in the URL and in header values is taken from `environment`; with None it stays as written, which is
+    enough to judge traffic but not to send.
+    """
+    return _Reader(source, environment).notification()
+
+
+class _Reader:
+    def __init__(self, source: NotificationSource, environment: Mapping[str, str] | None) -> None:
+        self._source = source
+        self._environment = environment
+
+    def notification(self) -> Notification:
+        file = self._table(read_toml(self._source.text, name=self._source.name), _File, "")
+        options = self._table(file.template, TemplateOptions, "template")
+        body, body_name = self._body(file)
+        method = file.method or ("GET" if body is None else "POST")
+        if method == "GET" and body is not None:
+            self._fail('body: a GET carries nothing in the body; remove it or set method = "POST"', body_name)
+        url = self._resolve(file.url, "url", in_template=True)
+        return Notification(
+            name=self._source.name,
+            event=file.event,
+            url=Template.parse(url, options=options, name=f"{self._source.name}, url"),
+            method=method,
+            body_format=file.body_format,
+            body=None if body is None else Template.parse(body, options=options, name=self._body_name(body_name)),
+            headers=tuple(self._header(name, value) for name, value in file.headers.items()),
+            minimum_delay_ns=self._duration(file.minimum_delay, "minimum_delay"),
+            maximum_requests=self._rate(file.maximum_requests),
+            maximum_requests_scope=file.maximum_requests_scope,
+            retry=self._retry(file.retry),
+            timeout_ns=self._duration(file.timeout, "timeout") or _DEFAULT_TIMEOUT_NS,
+            level=file.level,
+            success_response=self._matcher(file.success_response, "success_response"),
+            error_response=self._matcher(file.error_response, "error_response"),
+            template=options,
+            tokens={name: self._table(table, UserToken, f"tokens.{name}") for name, table in file.tokens.items()},
+        )
+
+    def _body(self, file: _File) -> tuple[str | None, str]:
+        if file.body is not None and file.body_file is not None:
+            self._fail("body and body_file are both set; keep one of them", "body_file")
+        if file.body_file is None:
+            return file.body, "body"
+        if file.body_file not in self._source.files:
+            self._fail(f"body_file: no file {file.body_file!r} beside {self._source.name}", "body_file")
+        return self._source.files[file.body_file], "body_file"
+
+    def _body_name(self, key: str) -> str:
+        if key == "body":
+            return f"{self._source.name}, body"
+        return read_toml(self._source.text, name=self._source.name)["body_file"]
+
+    def _resolve(self, text: str, key: str, *, in_template: bool) -> str:
+        environment = self._environment
+        if environment is None:
+            return _VARIABLE.sub(lambda found: "$\\{" + found[1] + "\\}", text) if in_template else text
+
+        def value(found: re.Match[str]) -> str:
+            if found[1] not in environment:
+                self._fail(f"{key}: the environment has no {found[1]}; set it, or write the value in", key)
+            # A brace in a secret is a brace, not a token.
+            resolved = environment[found[1]]
+            return re.sub(r"([{}])", r"\\\1", resolved) if in_template else resolved
+
+        return _VARIABLE.sub(value, text)
+
+    def _header(self, name: str, value: str) -> tuple[str, str]:
+        if not _HEADER_NAME.fullmatch(name):
+            self._fail(f"headers: {name!r} is not a header name; letters, digits and dashes are", f"headers.{name}")
+        resolved = self._resolve(value, f"headers.{name}", in_template=False)
+        if not _HEADER_VALUE.fullmatch(resolved):
+            # The value may be a secret: it is not repeated here.
+            self._fail(f"headers.{name}: the value holds a line break or control character", f"headers.{name}")
+        return name, resolved
+
+    def _duration(self, value: str | float, key: str) -> int:
+        try:
+            return parse_duration(value)
+        except QuantityError as error:
+            self._fail(f"{key}: {error}", key)
+
+    def _rate(self, value: str | int | None) -> Rate | None:
+        try:
+            return None if value is None else parse_rate(value)
+        except QuantityError as error:
+            self._fail(f"maximum_requests: {error}", "maximum_requests")
+
+    def _retry(self, value: str | list[str | float]) -> RetryProfile:
+        if isinstance(value, list):
+            return custom_profile(tuple(self._duration(delay, "retry") for delay in value))
+        profiles: dict[str, RetryProfile] = {**RETRY_PROFILES}
+        if value not in profiles:
+            expected = ", ".join(f'"{name}"' for name in profiles)
+            self._fail(f'retry: expected {expected} or a list of delays such as [0.5, 2, "30s"], got "{value}"', "retry")
+        return profiles[value]
+
+    def _matcher(self, value: str | dict[str, Any] | None, key: str) -> ResponseMatcher | None:
+        if value is None:
+            return None
+        if isinstance(value, str):
+            return ResponseMatcher(body_contains=value)
+        status = value.get("status", ())
+        table = {**value, "status": [status] if isinstance(status, int) else status}
+        matcher = self._table(table, ResponseMatcher, key)
+        try:
+            re.compile(matcher.body_regex or "")
+        except re.error as error:
+            self._fail(f"{key}.body_regex: not a regular expression: {error}", f"{key}.body_regex")
+        return matcher
+
+    def _table(self, table: Mapping[str, Any], kind: type[T], path: str) -> T:
+        return decode_table(table, kind, path=path, text=self._source.text, name=self._source.name)
+
+    def _fail(self, message: str, key: str) -> NoReturn:
+        path, _, key = key.rpartition(".")
+        fail(message, path, key, text=self._source.text, name=self._source.name)

@@ -1,0 +1,222 @@
+"""`Sender`: the thin shell that drives the delivery policy with real requests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import msgspec
+import yarl
+
+from postback_sender.clock import Clock, SystemClock
+from postback_sender.delivery.pacing import Pacer
+from postback_sender.delivery.policy import (
+    Attempt,
+    Delivered,
+    DeliveryPolicy,
+    GiveUp,
+    Send,
+    Wait,
+    judge_answer,
+    next_step,
+)
+from postback_sender.delivery.retry import Failure
+from postback_sender.delivery.target import check_target
+from postback_sender.event import Event
+from postback_sender.matcher import MAX_ANSWER_BYTES
+from postback_sender.notification import Notification
+from postback_sender.postback import Postback, render_postback
+from postback_sender.quantities import NANOSECONDS_PER_SECOND
+from postback_sender.subscription import reported
+
+# Enough to keep a local endpoint busy at any rate a notification allows; few enough to stay polite.
+DEFAULT_CONCURRENCY = 16
+
+
+class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one postback: every attempt, and how it ended. `outcome` is None when it was stopped."""
+
+    postback: Postback
+    attempts: tuple[Attempt, ...]
+    outcome: Delivered | GiveUp | None
+
+
+class Sender:
+    """Sends postbacks of one notification: minimum delay, maximum requests, retries, order per action.
+
+    Use it as an asynchronous context manager. `on_attempt` is told of every attempt as it ends.
+    """
+
+    def __init__(
+        self,
+        notification: Notification,
+        *,
+        to: str | None = None,
+        allowed_hosts: Collection[str] = (),
+        concurrency: int = DEFAULT_CONCURRENCY,
+        clock: Clock | None = None,
+        on_attempt: Callable[[Postback, Attempt], None] | None = None,
+    ) -> None:
+        self._notification = notification
+        self._to = to
+        self._allowed_hosts = allowed_hosts
+        self._clock = clock or SystemClock()
+        self._on_attempt = on_attempt
+        self._policy = DeliveryPolicy(
+            retry=notification.retry,
+            maximum_requests=notification.maximum_requests,
+            limits_first_sends=notification.maximum_requests_scope == "all",
+            success_response=notification.success_response,
+            error_response=notification.error_response,
+        )
+        self._pacer = Pacer(notification.maximum_requests) if notification.maximum_requests else None
+        self._turn = asyncio.Lock()
+        self._places = asyncio.Semaphore(concurrency)
+        self._concurrency = concurrency
+        self._in_flight: set[asyncio.Task[Delivery]] = set()
+        self._tasks: set[asyncio.Task[Delivery]] = set()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._concurrency),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=self._notification.timeout_ns / NANOSECONDS_PER_SECOND),
+            # impact.com sends neither; what it does send is on the postback.
+            skip_auto_headers=("Accept", "User-Agent", "Accept-Encoding", "Content-Type"),
+        )
+        # aiohttp quietly sends a GET again when a kept-alive connection breaks under it. Here every send is an
+        # attempt that the policy decided on and the log shows, so that habit is switched off.
+        self._session._retry_connection = False  # noqa: SLF001  there is no public switch
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, events: Iterable[Event]) -> AsyncIterator[Delivery]:
+        """Send the postbacks of the events this notification reports, and yield each delivery as it ends.
+
+        Every event is rendered and its target checked before the first request leaves: raises `RenderError` or
+        `TargetError` for the whole batch rather than half-way through it.
+        """
+        batch: list[tuple[Event, Postback]] = []
+        for event in reported(self._notification, events):
+            postback = render_postback(self._notification, event, to=self._to)
+            check_target(postback.url, allowed_hosts=self._allowed_hosts)
+            batch.append((event, postback))
+        latest: dict[str, asyncio.Task[Delivery]] = {}
+        for event, postback in batch:
+            before = latest.get(postback.key) if postback.key else None
+            task = asyncio.create_task(self._deliver(postback, self._ready_ns(event), before))
+            latest[postback.key] = task
+            self._tasks.add(task)
+        for ended in asyncio.as_completed(list(self._tasks)):
+            yield await ended
+        self._tasks.clear()
+
+    def stop(self) -> None:
+        """Send nothing more: requests in flight are finished, everything that still waits ends without outcome."""
+        for task in self._tasks - self._in_flight:
+            task.cancel()
+
+    def _ready_ns(self, event: Event) -> int:
+        """Return the monotonic instant from which an event may be sent: its time plus the minimum delay."""
+        happened_ns = int(event.at.timestamp() * 1_000_000) * 1000
+        remaining_ns = happened_ns + self._notification.minimum_delay_ns - self._clock.now_ns()
+        return self._clock.monotonic_ns() + max(0, remaining_ns)
+
+    async def _deliver(
+        self, postback: Postback, ready_ns: int, before: asyncio.Task[Delivery] | None
+    ) -> Delivery:
+        attempts: tuple[Attempt, ...] = ()
+        outcome: Delivered | GiveUp | None = None
+        try:
+            if before is not None:
+                await asyncio.wait((before,))
+            while outcome is None:
+                match next_step(self._policy, ready_ns, attempts, self._clock.monotonic_ns()):
+                    case Wait(until_ns):
+                        await self._clock.sleep_until(until_ns)
+                    case Send():
+                        attempts = (*attempts, await self._attempt(postback, number=len(attempts) + 1))
+                    case Delivered() | GiveUp() as outcome:
+                        pass
+        except asyncio.CancelledError:
+            # stop() only cancels what waits: there is nothing half done to undo.
+            pass
+        return Delivery(postback=postback, attempts=attempts, outcome=outcome)
+
+    async def _attempt(self, postback: Postback, *, number: int) -> Attempt:
+        async with self._places:
+            await self._wait_for_turn(is_resend=number > 1)
+            task = asyncio.current_task()
+            assert task is not None
+            self._in_flight.add(task)
+            try:
+                started_ns = self._clock.monotonic_ns()
+                failure, status, detail = await self._request(postback)
+                finished_ns = self._clock.monotonic_ns()
+            finally:
+                self._in_flight.discard(task)
+        attempt = Attempt(
+            number=number,
+            started_ns=started_ns,
+            finished_ns=finished_ns,
+            failure=failure,
+            status=status,
+            detail=detail,
+        )
+        if self._on_attempt:
+            self._on_attempt(postback, attempt)
+        return attempt
+
+    async def _wait_for_turn(self, *, is_resend: bool) -> None:
+        if self._pacer is None or not (is_resend or self._policy.limits_first_sends):
+            return
+        # The lock hands out turns in the order they were asked for.
+        async with self._turn:
+            while (earliest_ns := self._pacer.earliest_ns(now_ns := self._clock.monotonic_ns())) > now_ns:
+                await self._clock.sleep_until(earliest_ns)
+            self._pacer.take(now_ns)
+
+    async def _request(self, postback: Postback) -> tuple[Failure | None, int | None, str]:
+        assert self._session is not None, "use Sender as an asynchronous context manager"
+        try:
+            async with self._session.request(
+                postback.method,
+                yarl.URL(postback.url, encoded=True),
+                data=postback.body or None,
+                headers=postback.headers,
+                allow_redirects=False,
+            ) as response:
+                body = await _read_some(response)
+                location = response.headers.get("Location", "")
+                detail = f"redirects to {location}; not followed" if 300 <= response.status < 400 else ""
+                return judge_answer(self._policy, response.status, body), response.status, detail
+        except TimeoutError:
+            return Failure.TIMEOUT, None, ""
+        except aiohttp.InvalidURL as error:
+            return Failure.MALFORMED_URL, None, str(error)
+        except aiohttp.ClientConnectorDNSError as error:
+            return Failure.HOST_NOT_FOUND, None, str(error)
+        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
+            return Failure.BROKEN_ANSWER, None, str(error)
+        except (aiohttp.ClientConnectionError, OSError) as error:
+            return Failure.CONNECTION, None, str(error) or type(error).__name__
+
+
+async def _read_some(response: aiohttp.ClientResponse) -> bytes:
+    """Return the beginning of an answer's body; what goes beyond the limit is left unread."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) >= MAX_ANSWER_BYTES:
+            break
+    return bytes(body[:MAX_ANSWER_BYTES])

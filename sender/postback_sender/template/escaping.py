@@ -1,0 +1,80 @@
+"""One value, made safe for the place it stands in. A table from context to function, and the functions."""
+
+import json
+import re
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
+
+from postback_sender.template.context import Context
+
+# What RFC 3986 §2.3 calls unreserved is never encoded by quote(); everything else a value holds is.
+_NOTHING_ELSE_SAFE = ""
+# Scalars a bare place can hold without quotes (RFC 8259 §3 and §6); an empty value stays empty, see `bare_json`.
+_JSON_SCALAR = re.compile(r"(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)?", re.ASCII)
+# Characters XML 1.0 §2.2 does not allow at all, not even as a reference.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_XML_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
+# A parser turns line ends and tabs of an attribute into blanks (XML 1.0 §3.3.3); references survive.
+_XML_ATTRIBUTE = _XML_TEXT | str.maketrans({'"': "&quot;", "'": "&#39;", "\t": "&#9;", "\n": "&#10;"})
+_CDATA_BREAK = "]]><![CDATA["
+
+
+def json_string(value: str) -> str:
+    """Escape a value that stands inside the quotes of a JSON string (RFC 8259 §7); other letters stay as they are."""
+    return json.dumps(value, ensure_ascii=False)[1:-1]
+
+
+def bare_json(value: str) -> str:
+    """Make a value of a bare place: numbers and `true`, `false`, `null` as they are, other text as a quoted string.
+
+    An empty value stays empty and so breaks the JSON: impact.com sends absent values as empty text, and a template
+    that cannot bear it should be seen to break here rather than in production.
+    """
+    return value if _JSON_SCALAR.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+
+
+def xml_text(value: str) -> str:
+    """Escape a value between two tags; a character XML cannot carry becomes U+FFFD."""
+    return _NOT_XML.sub(_REPLACEMENT, value).translate(_XML_TEXT)
+
+
+def xml_attribute(value: str) -> str:
+    """Escape a value between quotes of either kind."""
+    return _NOT_XML.sub(_REPLACEMENT, value).translate(_XML_ATTRIBUTE)
+
+
+def xml_cdata(value: str) -> str:
+    """Split a value so that no `]]>` arises, neither within it nor together with the text around it."""
+    text = _NOT_XML.sub(_REPLACEMENT, value).replace("]]>", f"]]{_CDATA_BREAK}>")
+    before = _CDATA_BREAK if text.startswith((">", "]>")) else ""
+    after = _CDATA_BREAK if text.endswith("]") else ""
+    return f"{before}{text}{after}"
+
+
+def url_value(value: str) -> str:
+    """Percent-encode a value as UTF-8, so that it stays one segment or one parameter."""
+    return quote(value, safe=_NOTHING_ELSE_SAFE)
+
+
+def form_value(value: str) -> str:
+    """Encode a value of an `application/x-www-form-urlencoded` body: percent-encoded, blanks as `+`."""
+    return quote_plus(value, safe=_NOTHING_ELSE_SAFE)
+
+
+def raw(value: str) -> str:
+    """Leave a value as it is."""
+    return value
+
+
+ESCAPES: dict[Context, Callable[[str], str]] = {
+    Context.RAW: raw,
+    Context.URL_PATH: url_value,
+    Context.URL_QUERY: url_value,
+    Context.FORM_VALUE: form_value,
+    Context.JSON_STRING: json_string,
+    Context.JSON_BARE: bare_json,
+    Context.XML_TEXT: xml_text,
+    Context.XML_ATTRIBUTE: xml_attribute,
+    Context.XML_CDATA: xml_cdata,
+}

@@ -1,0 +1,3 @@
+"""The partner's own package for its legal checks."""
+
+ALLOWED_COUNTRIES = ("DE", "US")

@@ -1,0 +1,5 @@
+from receiver import Received
+
+
+def store(ledger: list[Received], click: str) -> None:
+    ledger.append(Received(click))

@@ -1,0 +1,66 @@
+"""Replies are checked when they are written down, and scripts are walked through by each event on its own."""
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from postback_receiver import Capture, End, Reply, ReplyScript, always
+
+BUSY, FINE = Reply(status=503), Reply(status=200)
+
+
+def _click(capture: Capture) -> str:
+    return capture.query
+
+
+@pytest.mark.parametrize(
+    ("end", "statuses"),
+    [("last", [503, 200, 200, 200, 200]), ("cycle", [503, 200, 503, 200, 503]), ("error", [503, 200, 500, 500, 500])],
+)
+def test_the_end_of_a_script_is_as_chosen(new_capture: Callable[[str], Capture], end: End, statuses: list[int]) -> None:
+    script = ReplyScript([BUSY, FINE], key=_click, end=end)
+    assert [script(new_capture("a")).status for _ in statuses] == statuses
+
+
+def test_each_event_starts_the_script_anew(new_capture: Callable[[str], Capture]) -> None:
+    script = ReplyScript([BUSY, FINE], key=_click)
+    capture = new_capture("a")
+    targets = ["/?e=1", "/?e=2", "/?e=1", "/?e=2"]
+    assert [script(replace(capture, target=target)).status for target in targets] == [503, 503, 200, 200]
+
+
+def test_the_event_heard_of_longest_ago_is_forgotten_first(new_capture: Callable[[str], Capture]) -> None:
+    script = ReplyScript([BUSY, FINE], key=_click, max_keys=2)
+    capture = new_capture("a")
+    targets = ["/?e=1", "/?e=2", "/?e=1", "/?e=3", "/?e=1", "/?e=2"]
+    assert [script(replace(capture, target=target)).status for target in targets] == [503, 503, 200, 503, 200, 503]
+
+
+def test_an_exhausted_script_says_so(new_capture: Callable[[str], Capture]) -> None:
+    script = ReplyScript([FINE], key=_click, end="error")
+    script(new_capture("a"))
+    assert script(new_capture("a")).body.startswith(b"This reply script had 1 replies for each event")
+
+
+def test_always_is_always(new_capture: Callable[[str], Capture]) -> None:
+    assert always(FINE)(new_capture("a")) is FINE
+
+
+@pytest.mark.parametrize("status", [0, 100, 199, 600])
+def test_a_status_that_is_no_final_answer_is_refused(status: int) -> None:
+    with pytest.raises(ValueError, match=f"not {status}"):
+        Reply(status=status)
+
+
+@pytest.mark.parametrize("header", [("", "x"), ("X", "a\r\nY: b"), ("X\n", ""), ("X", "é"), ("X", "\0")])
+def test_a_header_that_would_break_the_answer_is_refused(header: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="ASCII text without line breaks"):
+        Reply(headers=(header,))
+
+
+def test_an_empty_script_and_an_unknown_end_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one reply"):
+        ReplyScript([], key=_click)
+    with pytest.raises(ValueError, match="last, cycle, error, not 'stop'"):
+        ReplyScript([FINE], key=_click, end="stop")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

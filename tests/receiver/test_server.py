@@ -1,0 +1,260 @@
+"""The server records first and answers second, and closes without losing what is under way."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPResponse
+from pathlib import Path
+
+import pytest
+
+from postback_receiver import (
+    Capture,
+    CaptureServer,
+    Endpoint,
+    ListenError,
+    MemoryStore,
+    Reply,
+    ReplyScript,
+    SqliteStore,
+    always,
+)
+from postback_receiver.listening import base_url
+
+Serve = Callable[[CaptureServer], CaptureServer]
+Exchange = Callable[[int, bytes], tuple[HTTPResponse, bytes]]
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def get(target: str) -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+
+
+class FixedClock:
+    """Stands still at one moment."""
+
+    def now_ns(self) -> int:
+        return 1_778_447_247_123_456_789
+
+    def monotonic_ns(self) -> int:
+        return 42
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """A store that does not wait for locks."""
+    with closing(SqliteStore(tmp_path / "captures.db", busy_timeout_s=0)) as store:
+        yield store
+
+
+def test_stamps_and_ids_come_from_what_was_passed_in(serve: Serve, exchange: Exchange) -> None:
+    store = MemoryStore()
+    server = serve(CaptureServer(store, [Endpoint()], clock=FixedClock(), new_id=iter(["one", "two"]).__next__))
+    exchange(server.port, GET)
+    exchange(server.port, GET)
+    assert [capture.id for capture in store.captures()] == ["one", "two"]
+    capture = store.find("one")
+    assert (capture.received_at_ns, capture.monotonic_ns, capture.body_done_ns) == (FixedClock().now_ns(), 42, 42)
+
+
+def test_the_answer_is_the_reply_and_is_recorded(serve: Serve, exchange: Exchange) -> None:
+    store = MemoryStore()
+    reply = Reply(status=202, headers=(("X-Mine", "1"), ("X-Mine", "2")), body=b"\xff\x00")
+    server = serve(CaptureServer(store, [Endpoint(replies=always(reply))]))
+    answer, body = exchange(server.port, GET)
+    assert (answer.status, answer.headers.get_all("X-Mine"), body) == (202, ["1", "2"], b"\xff\x00")
+    [capture] = store.captures()
+    assert capture.answer is not None
+    assert (capture.answer.status, capture.answer.headers, capture.answer.body) == (202, reply.headers, reply.body)
+
+
+def test_each_endpoint_answers_for_its_own_paths(serve: Serve, exchange: Exchange) -> None:
+    store = MemoryStore()
+    endpoints = [Endpoint(prefix=f"/{status}", replies=always(Reply(status=status))) for status in (201, 202)]
+    server = serve(CaptureServer(store, endpoints))
+    targets = ["/201", "/202/x?y"]
+    assert [exchange(server.port, get(target))[0].status for target in targets] == [201, 202]
+    assert [capture.endpoint for capture in store.captures()] == ["/201", "/202"]
+
+
+def test_a_path_of_no_endpoint_is_recorded_and_refused(serve: Serve, exchange: Exchange) -> None:
+    store = MemoryStore()
+    server = serve(CaptureServer(store, [Endpoint(prefix="/b"), Endpoint(prefix="/a")]))
+    answer, text = exchange(server.port, get("/c"))
+    assert answer.status == 404
+    assert text == b"No endpoint takes this path. Endpoints: /a, /b. The request was recorded.\n"
+    assert [capture.endpoint for capture in store.captures()] == [None]
+
+
+def test_settings_of_endpoints_are_kept_with_the_captures(serve: Serve) -> None:
+    store = MemoryStore()
+    serve(CaptureServer(store, [Endpoint(prefix="/a", settings=b"x = 1"), Endpoint(prefix="/b")]))
+    assert dict(store.endpoints()) == {"/a": b"x = 1", "/b": None}
+
+
+def test_sequences_are_counted_for_each_event(serve: Serve, exchange: Exchange) -> None:
+    script = ReplyScript([Reply(status=503), Reply(status=200)], key=lambda capture: capture.query)
+    server = serve(CaptureServer(MemoryStore(), [Endpoint(replies=script)]))
+    targets = ["/?event=1", "/?event=2", "/?event=1", "/?event=2", "/?event=1"]
+    statuses = [exchange(server.port, get(target))[0].status for target in targets]
+    assert statuses == [503, 503, 200, 200, 200]
+
+
+def test_a_reply_script_that_fails_is_our_fault_and_says_so(
+    serve: Serve, exchange: Exchange, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_capture: Capture) -> Reply:
+        raise LookupError("oops")
+
+    store = MemoryStore()
+    server = serve(CaptureServer(store, [Endpoint(replies=broken)]))
+    answer, text = exchange(server.port, GET)
+    assert answer.status == 500
+    assert b"the receiver's own reply script failed" in text
+    assert store.count() == 1
+    assert "LookupError: oops" in caplog.text
+
+
+def test_a_store_that_fails_means_503_and_nothing_is_acknowledged(
+    sqlite_store: SqliteStore, serve: Serve, exchange: Exchange, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[Capture] = []
+    server = serve(CaptureServer(sqlite_store, [Endpoint()], on_arrival=seen.append, on_capture=seen.append))
+    with closing(sqlite3.connect(tmp_path / "captures.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        answer, text = exchange(server.port, get("/lost"))
+    assert answer.status == 503
+    assert text == b"The request could not be recorded and is not acknowledged. Send it again later.\n"
+    assert "another program keeps it locked" in caplog.text
+    assert server.store_failures == 1
+    assert seen == []
+    assert exchange(server.port, get("/kept"))[0].status == 200
+    assert [capture.target for capture in sqlite_store.captures()] == ["/kept"]
+
+
+def test_observers_hear_of_a_capture_before_and_after_its_answer(serve: Serve, exchange: Exchange) -> None:
+    heard: list[tuple[str, bool]] = []
+
+    def observer(name: str) -> Callable[[Capture], None]:
+        return lambda capture: heard.append(
+            (name, capture.answer is not None and capture.answer.sent_at_ns is not None)
+        )
+
+    server = serve(
+        CaptureServer(MemoryStore(), [Endpoint()], on_arrival=observer("arrival"), on_capture=observer("capture"))
+    )
+    exchange(server.port, GET)
+    exchange(server.port, GET)
+    assert heard[:3] == [("arrival", False), ("capture", True), ("arrival", False)]
+
+
+def test_an_observer_that_fails_is_logged_and_the_peer_does_not_notice(
+    serve: Serve, exchange: Exchange, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_capture: Capture) -> None:
+        raise LookupError("oops")
+
+    server = serve(CaptureServer(MemoryStore(), [Endpoint()], on_arrival=broken, on_capture=broken))
+    assert exchange(server.port, GET)[0].status == 200
+    assert exchange(server.port, GET)[0].status == 200
+    assert "LookupError: oops" in caplog.text
+
+
+def test_a_stalled_event_loop_shows_on_the_captures_behind_it(serve: Serve, exchange: Exchange) -> None:
+    def stall_once(capture: Capture) -> Reply:
+        if capture.path == "/stall":
+            time.sleep(0.2)
+        return Reply()
+
+    store = MemoryStore()
+    server = serve(CaptureServer(store, [Endpoint(replies=stall_once)]))
+    exchange(server.port, get("/stall"))
+    exchange(server.port, get("/behind"))
+    stalled, behind = store.captures()
+    assert stalled.lateness_ns < 100_000_000 < behind.lateness_ns
+
+
+def test_a_port_in_use_is_an_error_that_helps(serve: Serve) -> None:
+    server = serve(CaptureServer(MemoryStore(), [Endpoint()]))
+    with pytest.raises(ListenError, match=f"127.0.0.1 port {server.port}: the port is already in use. Stop") as caught:
+        serve(CaptureServer(MemoryStore(), [Endpoint()], port=server.port))
+    assert caught.value.port == server.port
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "reason"),
+    [
+        ("192.0.2.1", 0, "Cannot listen on 192.0.2.1 port 0"),
+        ("no.such.host.invalid", 0, "Cannot listen on no.such.host.invalid port 0"),
+        ("127.0.0.1", 65536, "there is no such port"),
+    ],
+)
+def test_an_address_that_cannot_be_had_is_an_error_of_ours(serve: Serve, host: str, port: int, reason: str) -> None:
+    with pytest.raises(ListenError, match=reason):
+        serve(CaptureServer(MemoryStore(), [Endpoint()], host=host, port=port))
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80"),
+        ("0.0.0.0", "http://127.0.0.1:80"),  # noqa: S104 -- not bound to here
+        ("::1", "http://[::1]:80"),
+        ("::", "http://[::1]:80"),
+    ],
+)
+def test_the_url_is_one_that_this_machine_can_reach(host: str, url: str) -> None:
+    assert base_url(host, 80) == url
+
+
+def test_a_request_in_flight_is_finished_when_the_server_closes() -> None:
+    async def scenario() -> tuple[bytes, MemoryStore]:
+        store = MemoryStore()
+        async with CaptureServer(store, [Endpoint()]) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            # The last half is on its way when closing begins.
+            writer.write(b"two halfs")
+        answer = await reader.read()
+        writer.close()
+        return answer, store
+
+    answer, store = asyncio.run(scenario())
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Connection: close" in answer
+    assert [capture.body for capture in store.captures()] == [b"two halfs"]
+
+
+def test_a_request_that_does_not_finish_is_cut_and_recorded_when_the_server_closes() -> None:
+    async def scenario() -> MemoryStore:
+        store = MemoryStore()
+        async with CaptureServer(store, [Endpoint()], close_grace_s=0.05) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"half")
+        assert await reader.read() == b""
+        writer.close()
+        return store
+
+    [capture] = asyncio.run(scenario()).captures()
+    assert (capture.body, capture.truncated, capture.answer) == (b"half", True, None)
+
+
+def test_closing_flushes_the_times_of_answers(sqlite_store: SqliteStore) -> None:
+    async def scenario() -> None:
+        async with CaptureServer(sqlite_store, [Endpoint()]) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(GET)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+
+    asyncio.run(scenario())
+    [capture] = sqlite_store.captures()
+    assert capture.answer is not None
+    assert capture.answer.sent_at_ns is not None
+    assert capture.answer.sent_at_ns >= capture.received_at_ns
