@@ -12,38 +12,37 @@ from importlib.resources import files
 import msgspec
 
 from postback_conformance.generation import generate
-from postback_conformance.judge import judge
+from postback_conformance.judge import Judgement, judge
 from postback_conformance.rules import RULES
 from postback_conformance.strategies import lifecycles, wire_texts
-from postback_conformance.traffic import pack_source
+from postback_conformance.traffic import notifications_of, pack_source
 from postback_conformance.verdict import Verdict
 from postback_receiver import CaptureServer, CaptureStore, Endpoint, Reply, ReplyScript, same_request
-from postback_sender import Event, Notification, NotificationSource, parse_notification
+from postback_sender import Event, NotificationSource, parse_notification
 from postback_sender.delivery.policy import Delivered
 from postback_sender.sender import Delivery, Sender
 
 DOCUMENTED = "documented"
 # Listed first: the example of the help centre as it is published, which is not JSON.
-NAMES = (DOCUMENTED, "corrected", "get", "xml", "query")
+NAMES: tuple[str, ...] = (DOCUMENTED, "corrected", "get", "xml", "query")
 
 _LIVES = 8
 _MAX_UPDATES = 3
 _MAX_GAP = timedelta(milliseconds=400)
 _MAX_ITEMS = 3
+_LONGEST_TEXT = 60
 # Each postback is refused twice at this endpoint before it is taken, so that retries can be judged.
 _RELUCTANT = "corrected"
 _REFUSALS = (Reply(status=503, body=b"ERR busy"), Reply(status=503, body=b"ERR still busy"))
 _ACCEPTED = Reply(body=b"OK")
 _EXPECTED_FAILURE = "body.json.well-formed"
-_BRACES = str.maketrans("{}", "()")
 
 
 class DemoResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened: deliveries of every notification, the verdicts, and what was not as it must be."""
+    """What happened: the deliveries of every notification, the judgement, and what was not as it must be."""
 
     deliveries: dict[str, list[Delivery]]
-    verdicts: tuple[Verdict, ...]
-    captures: int
+    judgement: Judgement
     surprises: tuple[str, ...]
 
 
@@ -64,8 +63,6 @@ def demo_sources() -> dict[str, NotificationSource]:
 
 def demo_events(seed: int) -> list[Event]:
     """Return the events of generated life cycles that begin now."""
-    # A value such as {SubId1} is legal, and cannot be told from a token nobody replaced: not in a demonstration.
-    texts = wire_texts(max_size=60).map(lambda text: text.translate(_BRACES))
     lives = generate(
         lifecycles(
             started_at=datetime.now(UTC),
@@ -73,7 +70,7 @@ def demo_events(seed: int) -> list[Event]:
             max_gap=_MAX_GAP,
             max_items=_MAX_ITEMS,
             clearing=False,
-            texts=texts,
+            texts=wire_texts(max_size=_LONGEST_TEXT),
         ),
         count=_LIVES,
         seed=seed,
@@ -99,15 +96,11 @@ async def run_demo(
             return deliveries
 
         sent = await asyncio.gather(*(send(name) for name in NAMES))
-    by_endpoint: dict[str | None, Notification] = {f"/{name}": one for name, one in notifications.items()}
-    verdicts = judge(store.captures(), by_endpoint, RULES)
+    # Judged by what the store kept, as `postback check` will: the same captures, the same settings, the same verdicts.
+    judgement = judge(store.captures(), notifications_of(store.endpoints(), name="the store"), RULES)
     deliveries = dict(zip(NAMES, sent, strict=True))
-    return DemoResult(
-        deliveries=deliveries,
-        verdicts=verdicts,
-        captures=store.count(),
-        surprises=(*_delivery_surprises(deliveries), *_verdict_surprises(verdicts)),
-    )
+    surprises = (*_delivery_surprises(deliveries), *_verdict_surprises(judgement.verdicts))
+    return DemoResult(deliveries=deliveries, judgement=judgement, surprises=surprises)
 
 
 def _endpoint(name: str, settings: bytes) -> Endpoint:

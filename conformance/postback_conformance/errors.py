@@ -1,8 +1,8 @@
 """What the judge and the command line raise on purpose.
 
-    ConformanceError
-    ├── TrafficError      a file of captures that cannot be read or judged
-    └── SelectionError    a selection that leaves nothing to do
+ConformanceError
+├── TrafficError      a file of captures that cannot be read or judged
+└── SelectionError    a selection that leaves nothing to do
 """
 
 

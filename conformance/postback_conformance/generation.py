@@ -19,7 +19,7 @@ def generate(strategy: SearchStrategy[T], *, count: int, seed: int) -> list[T]:
 
     The same seed gives the same values in every process of one installation. Another version of Hypothesis, of Python
     or of a strategy may give others: keep the values, not the seed, where they must last. Raises `Unsatisfiable` when
-    the strategy keeps rejecting what it draws.
+    the strategy keeps rejecting what it draws. Inside a Hypothesis test, draw from the strategy instead.
     """
     # @seed would not do: to find bugs, Hypothesis sprinkles in constants from the source of whatever local modules are
     # loaded, so the same seed draws other values in a process that imported more. Fed with bytes of our own, through

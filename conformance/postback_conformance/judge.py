@@ -4,6 +4,8 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from postback_conformance.rule import Check, Rule
 from postback_conformance.verdict import (
     Fail,
@@ -35,18 +37,38 @@ class Judge:
         return tuple(verdict for tally in self._tallies for verdict in tally.verdicts())
 
 
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdicts on some traffic, how many captures they rest on, and how many had no notification to be judged by."""
+
+    verdicts: tuple[Verdict, ...]
+    captures: int
+    left_out: int
+
+
 def judge(
-    captures: Iterable[Capture], notifications: Mapping[str | None, Notification], rules: Iterable[Rule]
-) -> tuple[Verdict, ...]:
-    """Return the verdicts on captures, each judged by the notification of its endpoint."""
+    captures: Iterable[Capture],
+    notifications: Mapping[str | None, Notification] | Notification,
+    rules: Iterable[Rule],
+) -> Judgement:
+    """Return the verdicts on captures, each judged by the notification of its endpoint, or all by the one given."""
     rules = tuple(rules)
-    judges = {
-        endpoint: Judge(notification, rules, endpoint=endpoint) for endpoint, notification in notifications.items()
-    }
+    if isinstance(notifications, Notification):
+        judges, whole = [Judge(notifications, rules)], True
+        by_endpoint: dict[str | None, Judge] = {}
+    else:
+        whole = False
+        by_endpoint = {one: Judge(settings, rules, endpoint=one) for one, settings in notifications.items()}
+        judges = list(by_endpoint.values())
+    judged = left_out = 0
     for capture in captures:
-        if capture.endpoint in judges:
-            judges[capture.endpoint].see(capture)
-    return tuple(verdict for one in judges.values() for verdict in one.verdicts())
+        chosen = judges[0] if whole else by_endpoint.get(capture.endpoint)
+        if chosen is None:
+            left_out += 1
+        else:
+            chosen.see(capture)
+            judged += 1
+    verdicts = tuple(verdict for one in judges for verdict in one.verdicts())
+    return Judgement(verdicts=verdicts, captures=judged, left_out=left_out)
 
 
 class _Tally:

@@ -13,7 +13,9 @@ def select(rules: Iterable[Rule], *, only: Sequence[str] = (), skip: Sequence[st
     rules = tuple(rules)
     for pattern in (*only, *skip):
         if not any(fnmatchcase(rule.id, pattern) for rule in rules):
-            raise SelectionError(f"no rule is called {pattern!r}{_nearest(pattern, rules)}; `postback rules list` has all")
+            raise SelectionError(
+                f"no rule is called {pattern!r}{_nearest(pattern, rules)}; `postback rules list` has all"
+            )
     chosen = [rule for rule in rules if not only or _matches(rule, only)]
     chosen = [rule for rule in chosen if not _matches(rule, skip)]
     if not chosen:

@@ -42,15 +42,17 @@ def open_traffic(path: Path) -> Iterator[Traffic]:
         raise TrafficError(f"{path}: expected a capture store or NDJSON, one capture a line; got {start[:16]!r}")
 
 
-def notifications_of(traffic: Traffic) -> dict[str | None, Notification]:
-    """Return the notification of each endpoint, as the store kept them; header values stay unresolved."""
-    found: dict[str | None, Notification] = {}
-    for prefix, settings in traffic.settings.items():
-        if settings is not None:
-            found[prefix] = parse_notification(unpack_source(settings), None)
+def notifications_of(settings: Mapping[str, bytes | None], *, name: str) -> dict[str | None, Notification]:
+    """Return the notification of each endpoint, as a store kept them; header values stay unresolved.
+
+    Raises `TrafficError` when there is none, as in an NDJSON file; `name` is what the message calls the traffic.
+    """
+    found: dict[str | None, Notification] = {
+        prefix: parse_notification(unpack_source(packed), None) for prefix, packed in settings.items() if packed
+    }
     if not found:
         raise TrafficError(
-            f"{traffic.name}: nothing says what these captures should look like; pass --notification NOTIFICATION.toml"
+            f"{name}: nothing says what these captures should look like; pass --notification NOTIFICATION.toml"
         )
     return found
 

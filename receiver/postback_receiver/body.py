@@ -32,20 +32,9 @@ class Body:
 async def read_body(request: web.BaseRequest, *, max_bytes: int, stall_timeout_s: float) -> Body:
     """Read up to `max_bytes` of the body, off the wire and still compressed. What came before a bad end is kept."""
     data = bytearray()
-    ending = Ending.COMPLETE
     try:
         await _invite(request)
-        async with asyncio.timeout(None) as stall:
-            while not request.content.at_eof():
-                if request.transport is None:
-                    # The peer left before anybody read: aiohttp would wait for ever, but what came is in the buffer.
-                    data += request.content.read_nowait()
-                    ending = Ending.COMPLETE if request.content.is_eof() else Ending.PEER_LEFT
-                    break
-                stall.reschedule(asyncio.get_running_loop().time() + stall_timeout_s)
-                data += await request.content.readany()
-                if len(data) > max_bytes:
-                    break
+        ending = await _read_into(data, request, max_bytes=max_bytes, stall_timeout_s=stall_timeout_s)
     except TimeoutError:
         ending = Ending.STALLED
     except (ConnectionError, web.RequestPayloadError):
@@ -53,6 +42,19 @@ async def read_body(request: web.BaseRequest, *, max_bytes: int, stall_timeout_s
     if len(data) > max_bytes:
         ending = Ending.TOO_LARGE
     return Body(bytes(data[:max_bytes]), ending)
+
+
+async def _read_into(data: bytearray, request: web.BaseRequest, *, max_bytes: int, stall_timeout_s: float) -> Ending:
+    content = request.content
+    if content.is_eof() or request.transport is None:
+        # Nothing more will come: the body is all here, as with nearly every postback, or the peer left before anybody
+        # read, and then aiohttp would wait for ever. What came is in the buffer.
+        data += content.read_nowait()
+        return Ending.COMPLETE if content.is_eof() else Ending.PEER_LEFT
+    while not content.at_eof() and len(data) <= max_bytes:
+        async with asyncio.timeout(stall_timeout_s):
+            data += await content.readany()
+    return Ending.COMPLETE
 
 
 async def _invite(request: web.BaseRequest) -> None:

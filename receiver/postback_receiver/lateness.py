@@ -27,14 +27,19 @@ class LatenessGauge:
 
     def woke(self, now_ns: int) -> None:
         """The task woke."""
-        self._recent.append((now_ns, self._overdue_ns(now_ns)))
+        late_ns = self._overdue_ns(now_ns)
         self._due_ns = None
         while self._recent and self._recent[0][0] < now_ns - WINDOW_NS:
             self._recent.popleft()
+        # An earlier and smaller lateness can never be the worst again, so the worst one is always in front.
+        while self._recent and self._recent[-1][1] <= late_ns:
+            self._recent.pop()
+        self._recent.append((now_ns, late_ns))
 
     def worst_ns(self, now_ns: int) -> int:
         """The worst recent lateness; a wake-up that is overdue at this very moment counts."""
-        return max(self._overdue_ns(now_ns), *(late for _, late in self._recent), 0)
+        overdue_ns = self._overdue_ns(now_ns)
+        return max(overdue_ns, self._recent[0][1]) if self._recent else overdue_ns
 
     def _overdue_ns(self, now_ns: int) -> int:
         # uvloop timers may fire a little early; early is not late.

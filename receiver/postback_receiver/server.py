@@ -52,7 +52,7 @@ class CaptureServer:
     the time it left. What they raise is logged and never reaches the peer.
     """
 
-    def __init__(  # noqa: PLR0913 -- keyword-only settings, each with a default
+    def __init__(
         self,
         store: CaptureStore,
         endpoints: Iterable[Endpoint],

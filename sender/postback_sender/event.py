@@ -27,9 +27,7 @@ class EventFormatError(SenderError):
     line; `expected` and `got` say what is wrong.
     """
 
-    def __init__(  # noqa: PLR0913 - one message has this many parts
-        self, *, source: str, line: int, pointer: str, expected: str, got: str, advice: str = ""
-    ) -> None:
+    def __init__(self, *, source: str, line: int, pointer: str, expected: str, got: str, advice: str = "") -> None:
         self.source = source
         self.line = line
         self.pointer = pointer

@@ -12,7 +12,7 @@ import msgspec
 from postback_sender.delivery.retry import RETRY_PROFILES, RetryProfile, custom_profile
 from postback_sender.matcher import ResponseMatcher
 from postback_sender.quantities import QuantityError, Rate, parse_duration, parse_rate
-from postback_sender.settings_table import NotificationError, decode_table, fail, read_toml
+from postback_sender.settings_table import decode_table, fail, read_toml
 from postback_sender.template import Template, TemplateOptions
 from postback_sender.tokens import EventKind, TokenType, item_fields, tokens_for
 
@@ -150,7 +150,7 @@ class _Reader:
     def _body_name(self, key: str) -> str:
         if key == "body":
             return f"{self._source.name}, body"
-        return read_toml(self._source.text, name=self._source.name)["body_file"]
+        return str(read_toml(self._source.text, name=self._source.name)["body_file"])
 
     def _resolve(self, text: str, key: str, *, in_template: bool) -> str:
         environment = self._environment
@@ -190,11 +190,12 @@ class _Reader:
     def _retry(self, value: str | list[str | float]) -> RetryProfile:
         if isinstance(value, list):
             return custom_profile(tuple(self._duration(delay, "retry") for delay in value))
-        profiles: dict[str, RetryProfile] = {**RETRY_PROFILES}
-        if value not in profiles:
-            expected = ", ".join(f'"{name}"' for name in profiles)
-            self._fail(f'retry: expected {expected} or a list of delays such as [0.5, 2, "30s"], got "{value}"', "retry")
-        return profiles[value]
+        if value not in RETRY_PROFILES:
+            expected = ", ".join(f'"{name}"' for name in RETRY_PROFILES)
+            self._fail(
+                f'retry: expected {expected} or a list of delays such as [0.5, 2, "30s"], got "{value}"', "retry"
+            )
+        return RETRY_PROFILES[value]
 
     def _matcher(self, value: str | dict[str, Any] | None, key: str) -> ResponseMatcher | None:
         if value is None:

@@ -43,9 +43,7 @@ def render_postback(notification: Notification, event: Event, *, to: str | None 
     headers = [("User-Agent", USER_AGENT), ("Accept-Encoding", ACCEPT_ENCODING)]
     body = b""
     if notification.body is not None:
-        body = notification.body.render(
-            event.values, context=notification.body_format, items=event.items, known=known
-        )
+        body = notification.body.render(event.values, context=notification.body_format, items=event.items, known=known)
         headers.append(("Content-Type", CONTENT_TYPES[notification.body_format]))
     return Postback(
         method=notification.method,

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import aiohttp
 import msgspec
@@ -88,7 +88,7 @@ class Sender:
         )
         # aiohttp quietly sends a GET again when a kept-alive connection breaks under it. Here every send is an
         # attempt that the policy decided on and the log shows, so that habit is switched off.
-        self._session._retry_connection = False  # noqa: SLF001  there is no public switch
+        self._session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  there is no public switch
         return self
 
     async def __aexit__(
@@ -132,9 +132,7 @@ class Sender:
         remaining_ns = happened_ns + self._notification.minimum_delay_ns - self._clock.now_ns()
         return self._clock.monotonic_ns() + max(0, remaining_ns)
 
-    async def _deliver(
-        self, postback: Postback, ready_ns: int, before: asyncio.Task[Delivery] | None
-    ) -> Delivery:
+    async def _deliver(self, postback: Postback, ready_ns: int, before: asyncio.Task[Delivery] | None) -> Delivery:
         attempts: tuple[Attempt, ...] = ()
         outcome: Delivered | GiveUp | None = None
         try:
@@ -156,8 +154,7 @@ class Sender:
     async def _attempt(self, postback: Postback, *, number: int) -> Attempt:
         async with self._places:
             await self._wait_for_turn(is_resend=number > 1)
-            task = asyncio.current_task()
-            assert task is not None
+            task = cast("asyncio.Task[Delivery]", asyncio.current_task())
             self._in_flight.add(task)
             try:
                 started_ns = self._clock.monotonic_ns()
@@ -187,7 +184,8 @@ class Sender:
             self._pacer.take(now_ns)
 
     async def _request(self, postback: Postback) -> tuple[Failure | None, int | None, str]:
-        assert self._session is not None, "use Sender as an asynchronous context manager"
+        if self._session is None:
+            raise RuntimeError("a Sender works inside `async with` only")
         try:
             async with self._session.request(
                 postback.method,

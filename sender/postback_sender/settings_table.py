@@ -42,7 +42,9 @@ def decode_table(table: Mapping[str, Any], kind: type[T], *, path: str, text: st
         if choices and isinstance(value, str) and value not in choices:
             expected = ", ".join(f'"{choice}"' for choice in choices)
             hint = did_you_mean(value, choices)
-            fail(f'{dotted(path, key)}: expected one of {expected}, got "{value}"{hint}', path, key, text=text, name=name)
+            fail(
+                f'{dotted(path, key)}: expected one of {expected}, got "{value}"{hint}', path, key, text=text, name=name
+            )
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:

@@ -23,7 +23,7 @@ from postback_sender.event import Event, decode_event, encode_event
 from postback_sender.tokens import EVENT_KINDS, EventKind, tokens_for
 
 STARTED_AT = datetime(2026, 5, 11, 0, 7, 27, 500_000, tzinfo=UTC)
-few = settings(max_examples=30, deadline=None)
+few = settings(max_examples=20, deadline=None)
 
 
 @given(text=wire_texts())
@@ -67,13 +67,19 @@ def test_a_life_is_one_action_from_tracking_on(life: list[Event]) -> None:
     assert life.index(updates[-1]) >= len(life) - 2
 
 
-@few
-@given(life=lifecycles())
-def test_only_a_reversed_action_returns_to_nothing(life: list[Event]) -> None:
-    """So where the walk of the money ends tells the status, unless the action was tracked without money."""
-    for event in life[1:]:
-        if event.values["Payout"] == event.values["Amount"] == "0.00" != life[0].values["Payout"]:
-            assert event.values["Status"] == "REVERSED"
+def test_only_a_reversed_action_returns_to_nothing() -> None:
+    """So where the walk of its money ends tells its status, unless the action never had money at all."""
+    for life in generate(lifecycles(max_items=0, texts=st.just("")), count=120, seed=4):
+        without_money = [event.values["Payout"] == event.values["Amount"] == "0.00" for event in life]
+        for event, nothing in zip(life, without_money, strict=True):
+            if nothing and not all(without_money):
+                assert event is life[0] or event.values["Status"] == "REVERSED"
+        if all(without_money):
+            assert [event.values["Status"] for event in life] in (
+                ["PENDING"],
+                ["PENDING", "REVERSED"],
+                ["PENDING", "APPROVED"],
+            )
 
 
 @few
@@ -125,7 +131,7 @@ def test_events_are_of_the_kind_that_was_asked_for(kind: EventKind) -> None:
 
 
 def test_lives_include_every_step_and_every_size() -> None:
-    lives = generate(lifecycles(texts=st.just("")), count=250, seed=5)
+    lives = generate(lifecycles(texts=st.just("")), count=150, seed=5)
     statuses = {
         (earlier.values["Status"], later.values["Status"]) for life in lives for earlier, later in pairwise(life)
     }

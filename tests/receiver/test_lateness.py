@@ -20,10 +20,10 @@ def test_waking_early_is_not_negative_lateness() -> None:
 
 def test_the_worst_recent_wake_up_counts() -> None:
     gauge = LatenessGauge()
-    for due, woke in [(100, 170), (200, 210)]:
+    for due, woke, worst in [(100, 120, 20), (200, 270, 70), (300, 310, 70)]:
         gauge.expect(due)
         gauge.woke(woke)
-    assert gauge.worst_ns(210) == 70
+        assert gauge.worst_ns(woke) == worst
 
 
 def test_an_old_stall_is_forgotten() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from postback_receiver import (
+    Answer,
     Capture,
     CaptureServer,
     Endpoint,
@@ -208,6 +209,43 @@ def test_an_address_that_cannot_be_had_is_an_error_of_ours(serve: Serve, host: s
 )
 def test_the_url_is_one_that_this_machine_can_reach(host: str, url: str) -> None:
     assert base_url(host, 80) == url
+
+
+class HoldingStore(MemoryStore):
+    """Keeps the senders to /held waiting for their answer until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.holds = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def append(self, capture: Capture) -> None:
+        await super().append(capture)
+        if capture.path == "/held":
+            self.holds.set()
+            await self.released.wait()
+
+
+def test_an_answer_that_found_nobody_has_no_time_of_leaving() -> None:
+    async def scenario() -> HoldingStore:
+        store = HoldingStore()
+        async with CaptureServer(store, [Endpoint()]) as server:
+            _, leaving = await asyncio.open_connection("127.0.0.1", server.port)
+            leaving.write(get("/held"))
+            await store.holds.wait()
+            leaving.transport.abort()
+            # An exchange later, the server has noticed.
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(GET)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+            store.released.set()
+        return store
+
+    held, other = asyncio.run(scenario()).captures()
+    assert held.answer == Answer(status=200)
+    assert other.answer is not None
+    assert other.answer.sent_at_ns is not None
 
 
 def test_a_request_in_flight_is_finished_when_the_server_closes() -> None:

@@ -106,6 +106,15 @@ def test_an_empty_file_becomes_a_store_but_cannot_be_read_yet(tmp_path: Path) ->
     assert open_store(path).count() == 0
 
 
+def test_a_file_that_somebody_else_is_just_making_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "captures.db"
+    path.touch()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="another program keeps it locked"):
+            SqliteStore(path, busy_timeout_s=0)
+
+
 @pytest.mark.parametrize("open_it", [SqliteStore, open_store], ids=["write", "read"])
 def test_a_folder_is_no_store(tmp_path: Path, open_it: Callable[[Path], object]) -> None:
     with pytest.raises(StoreError, match="Is a directory"):

@@ -185,3 +185,18 @@ def test_a_body_that_stops_arriving_is_recorded_and_refused(
     assert answer.status == 408
     [capture] = store.captures()
     assert (capture.body, capture.truncated) == (b"half", True)
+
+
+def test_a_body_that_breaks_its_chunk_framing_is_recorded_up_to_there(
+    serve: Callable[[CaptureServer], CaptureServer], connect: Connect, read_answer: ReadAnswer
+) -> None:
+    store = MemoryStore()
+    server = serve(CaptureServer(store, [Endpoint()], stall_timeout_s=0.2))
+    connection = connect(server.port)
+    connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n")
+    assert connection.recv(100).startswith(b"HTTP/1.1 100")
+    connection.sendall(b"4\r\nhalf\r\nnonsense\r\n")
+    answer, _ = read_answer(connection)
+    assert answer.status == 408
+    [capture] = store.captures()
+    assert (capture.body, capture.truncated) == (b"half", True)

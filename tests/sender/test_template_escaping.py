@@ -35,7 +35,16 @@ def test_a_json_string_comes_back_whole(value: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("1.50", "1.50"), ("-3", "-3"), ("true", "true"), ("", ""), ("a", '"a"'), ("1,2", '"1,2"'), ("01", '"01"'), ("1\n", '"1\\n"')],
+    [
+        ("1.50", "1.50"),
+        ("-3", "-3"),
+        ("true", "true"),
+        ("", ""),
+        ("a", '"a"'),
+        ("1,2", '"1,2"'),
+        ("01", '"01"'),
+        ("1\n", '"1\\n"'),
+    ],
 )
 def test_a_bare_json_place_takes_numbers_as_they_are_and_quotes_the_rest(value: str, expected: str) -> None:
     assert rendered("{Text1}", "json", value) == expected

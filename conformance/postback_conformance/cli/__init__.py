@@ -37,7 +37,7 @@ def main() -> None:
         # The reader of our output has left, as `head` does; point stdout elsewhere so that closing it cannot fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the last resort of a program
         lines = traceback.format_exception(error)
         shown = lines if os.environ.get("POSTBACK_DEBUG") else lines[-2:]
         _exit(3, "".join(shown) + _KIT_FAULT)

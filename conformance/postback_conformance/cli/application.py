@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 
 
-def _print_version(*, wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  typer hands it over like that
     if wanted:
         typer.echo(f"postback-kit {version('postback-kit')}")
         raise typer.Exit
@@ -29,9 +29,7 @@ def _before_any_command(
     *,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more, such as the program's own log.")] = False,
-    _version: Annotated[
-        bool, typer.Option("--version", callback=lambda value: _print_version(wanted=value), is_eager=True)
-    ] = False,
+    _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
     set_quiet(quiet)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, format="%(name)s: %(message)s")

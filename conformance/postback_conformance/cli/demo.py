@@ -79,7 +79,7 @@ def _prepare(folder: Path) -> None:
         for source in demo_sources().values():
             for name, text in {source.name: source.text, **source.files}.items():
                 (folder / name).write_text(text, encoding="utf-8")
-        example = _TEST.replace("{notification}", str((folder / "corrected.toml").absolute()))
+        example = _TEST.replace("{notification}", str((folder / "get.toml").absolute()))
         (folder / _EXAMPLE_TEST).write_text(example, encoding="utf-8")
     except OSError as error:
         raise ConformanceError(f"{folder}: cannot be written: {error.strerror}; choose another with --folder") from None
@@ -107,12 +107,10 @@ def _report(folder: Path, result: DemoResult, seed: int, output: Format) -> None
         say(f"  {name.ljust(10)} {len(deliveries)} postbacks in {attempts} attempts")
     say("")
     if output is Format.JSON:
-        put(encode_report(machine_report(result.verdicts, captures=result.captures, seed=seed)))
+        put(encode_report(machine_report(result.judgement, seed=seed)))
     else:
-        show(terminal_report(result.verdicts, captures=result.captures))
+        show(terminal_report(result.judgement))
     with open_traffic(folder / _STORE) as traffic:
-        evidence = evidence_of(traffic, result.verdicts)
-        page = html_report(
-            result.verdicts, evidence, captures=result.captures, source=str(folder / _STORE), seed=seed
-        )
+        evidence = evidence_of(traffic, result.judgement.verdicts)
+        page = html_report(result.judgement, evidence, source=str(folder / _STORE), seed=seed)
     write_page(folder / _REPORT, page)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, say, show
 from postback_conformance.errors import ConformanceError, SelectionError
-from postback_conformance.judge import Judge
+from postback_conformance.judge import judge
 from postback_conformance.reports.grouping import grouped
 from postback_conformance.reports.html import html_report
 from postback_conformance.reports.machine import encode_report, machine_report
@@ -45,12 +45,14 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(rules, name="rules")
 
 
-def _check(  # noqa: PLR0913  one argument for each flag
+def _check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A capture store, or NDJSON.", show_default=False)],
     *,
     notification: Annotated[
         Path | None,
-        typer.Option("--notification", metavar="N.toml", help="What should have arrived. Default: what the store kept."),
+        typer.Option(
+            "--notification", metavar="N.toml", help="What should have arrived. Default: what the store kept."
+        ),
     ] = None,
     only: Annotated[list[str] | None, typer.Option("--only", metavar="GLOB", help="Only these rules.")] = None,
     skip: Annotated[list[str] | None, typer.Option("--skip", metavar="GLOB", help="Not these rules.")] = None,
@@ -61,48 +63,24 @@ def _check(  # noqa: PLR0913  one argument for each flag
     """Judge captured traffic against the rules. Exit code 1 on findings, 4 when there is nothing to judge."""
     rules = select(RULES, only=only or (), skip=skip or ())
     with open_traffic(file) as traffic:
-        judged = _Judged(traffic, rules, notification)
-        if not judged.captures:
+        settings = (
+            load_notification(notification, None)
+            if notification
+            else notifications_of(traffic.settings, name=traffic.name)
+        )
+        judgement = judge(traffic.read(), settings, rules)
+        if not judgement.captures:
             raise SelectionError(f"{file} holds no captures to judge")
         if output is Format.JSON:
-            put(encode_report(machine_report(judged.verdicts, captures=judged.captures)))
+            put(encode_report(machine_report(judgement)))
         else:
-            show(terminal_report(judged.verdicts, captures=judged.captures))
-        if judged.left_out:
-            say(f"{judged.left_out} captures were not judged: no endpoint with a notification took them")
+            show(terminal_report(judgement))
+        if judgement.left_out:
+            say(f"{judgement.left_out} captures were not judged: no endpoint with a notification took them")
         if html:
-            page = html_report(
-                judged.verdicts, evidence_of(traffic, judged.verdicts), captures=judged.captures, source=traffic.name
-            )
-            write_page(html, page)
+            write_page(html, html_report(judgement, evidence_of(traffic, judgement.verdicts), source=traffic.name))
             say(f"report: {html}")
-    raise typer.Exit(exit_code(judged.verdicts, fail_on))
-
-
-class _Judged:
-    """Traffic, judged: the verdicts, how many captures they rest on, and how many were left out."""
-
-    def __init__(self, traffic: Traffic, rules: tuple[Rule, ...], notification: Path | None) -> None:
-        self.captures = self.left_out = 0
-        if notification:
-            # One notification for the whole file: captures of every endpoint are judged by it.
-            whole = Judge(load_notification(notification, os.environ), rules)
-            judges: dict[str | None, Judge] = {}
-        else:
-            whole = None
-            judges = {
-                endpoint: Judge(settings, rules, endpoint=endpoint)
-                for endpoint, settings in notifications_of(traffic).items()
-            }
-        for capture in traffic.read():
-            judge = whole or judges.get(capture.endpoint)
-            if judge is None:
-                self.left_out += 1
-                continue
-            judge.see(capture)
-            self.captures += 1
-        everyone = [whole] if whole else list(judges.values())
-        self.verdicts = tuple(verdict for judge in everyone for verdict in judge.verdicts())
+    raise typer.Exit(exit_code(judgement.verdicts, fail_on))
 
 
 def exit_code(verdicts: tuple[Verdict, ...], fail_on: FailOn) -> int:

@@ -35,7 +35,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("listen")(_listen)
 
 
-def _listen(  # noqa: PLR0913  one argument for each flag
+def _listen(
     *,
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0 takes a free one.")] = 8080,
     host: Annotated[str, typer.Option("--host", help="Where to listen; only this machine by default.")] = "127.0.0.1",

@@ -25,11 +25,12 @@ def add_to(app: typer.Typer) -> None:
     app.command("lint")(_lint)
 
 
-def _render(  # noqa: PLR0913  one argument for each flag
+def _render(
     notification: NotificationArgument,
     *,
     events: Annotated[
-        Path | None, typer.Option("--events", metavar="FILE", help="Events as NDJSON; - reads stdin. Default: an example.")
+        Path | None,
+        typer.Option("--events", metavar="FILE", help="Events as NDJSON; - reads stdin. Default: an example."),
     ] = None,
     values: Annotated[
         list[str] | None, typer.Option("--set", metavar="TOKEN=VALUE", help="Replace a value; may be repeated.")

@@ -12,9 +12,10 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from postback_conformance.cli.events_input import generated_events, read_events_file
+from postback_conformance.cli.events_input import read_events_file
 from postback_conformance.cli.preview import NotificationArgument
 from postback_conformance.cli.terminal import Format, FormatOption, people, put_json, say
+from postback_conformance.driving import generated_events
 from postback_conformance.errors import SelectionError
 from postback_conformance.redaction import redacted_target
 from postback_conformance.settings_files import load_notification
@@ -30,10 +31,12 @@ def add_to(app: typer.Typer) -> None:
     app.command("send")(_send)
 
 
-def _send(  # noqa: PLR0913  one argument for each flag
+def _send(
     notification: NotificationArgument,
     *,
-    to: Annotated[str | None, typer.Option("--to", metavar="URL", help="Send there instead of the settings' URL.")] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="URL", help="Send there instead of the settings' URL.")
+    ] = None,
     events: Annotated[
         Path | None, typer.Option("--events", metavar="FILE", help="Events as NDJSON; - reads stdin.")
     ] = None,

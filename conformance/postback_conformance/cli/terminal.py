@@ -1,4 +1,4 @@
-"""Where output goes: words for people to stderr, data for programs to stdout."""
+"""Where output goes: the result to stdout, as text or as data; words beside it to stderr."""
 
 import sys
 from enum import StrEnum
@@ -9,8 +9,14 @@ import typer
 from rich.console import Console, RenderableType
 from rich.markup import escape
 
+# Into a pipe or a file there is no edge to wrap at: whoever filters a table wants whole lines.
+_PIPE_WIDTH = 240
+
 people = Console(stderr=True, highlight=False)
-"""For people: colour only on a terminal, none with NO_COLOR."""
+"""Words beside the result: hints, progress, complaints. Colour only on a terminal, none with NO_COLOR."""
+
+results = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+"""What a command was asked for, laid out for people."""
 
 
 class Format(StrEnum):
@@ -34,8 +40,8 @@ def say(message: str) -> None:
 
 
 def show(renderable: RenderableType) -> None:
-    """Show people a table, a report or the like."""
-    people.print(renderable)
+    """Show the result of a command: a table, a report or the like."""
+    results.print(renderable)
 
 
 def complain(message: str) -> None:

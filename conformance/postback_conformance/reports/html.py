@@ -6,9 +6,10 @@ from typing import Any
 import jinja2
 import msgspec
 
+from postback_conformance.judge import Judgement
 from postback_conformance.redaction import redacted_headers, redacted_target
 from postback_conformance.reports.grouping import SYMBOLS, FindingGroup, endpoints_of, grid, grouped
-from postback_conformance.verdict import Subject, Verdict, summary
+from postback_conformance.verdict import Subject, summary
 from postback_receiver import Capture
 
 # Of each body shown: enough to see the fault in its surroundings, not a whole catalogue of items.
@@ -28,17 +29,17 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def html_report(
-    verdicts: tuple[Verdict, ...],
+    judgement: Judgement,
     evidence: Mapping[str, Capture],
     *,
-    captures: int,
     source: str,
     subject: Subject = "sender",
     seed: int | None = None,
 ) -> str:
     """Return the page; `evidence` holds captures by id, `source` names where they came from."""
+    verdicts = judgement.verdicts
     context: dict[str, Any] = {
-        "captures": captures,
+        "captures": judgement.captures,
         "source": source,
         "subject": subject,
         "seed": seed,

@@ -4,22 +4,21 @@ from typing import Any
 
 import msgspec
 
-from postback_conformance.verdict import Subject, Verdict, summary
+from postback_conformance.judge import Judgement
+from postback_conformance.verdict import Subject, summary
 
 FORMAT = "postback-verdicts/1"
 
 
-def machine_report(
-    verdicts: tuple[Verdict, ...], *, captures: int, seed: int | None = None, subject: Subject = "sender"
-) -> dict[str, Any]:
+def machine_report(judgement: Judgement, *, seed: int | None = None, subject: Subject = "sender") -> dict[str, Any]:
     """Return the report as plain data: one entry for each finding, one for each rule without any."""
     return {
         "format": FORMAT,
         "subject": subject,
-        "captures": captures,
+        "captures": judgement.captures,
         "seed": seed,
-        "verdicts": [msgspec.to_builtins(verdict) for verdict in verdicts],
-        "summary": summary(verdicts),
+        "verdicts": [msgspec.to_builtins(verdict) for verdict in judgement.verdicts],
+        "summary": summary(judgement.verdicts),
     }
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from postback_conformance.judge import Judgement
 from postback_conformance.reports.grouping import SYMBOLS, FindingGroup, endpoints_of, grid, grouped
 from postback_conformance.verdict import OutcomeName, Subject, Verdict, summary
 
@@ -19,22 +19,21 @@ _STYLES: dict[OutcomeName, str] = {
 }
 
 
-def terminal_report(
-    verdicts: tuple[Verdict, ...], *, captures: int, subject: Subject = "sender"
-) -> RenderableType:
-    """Return everything worth reading about the verdicts, the grid first and the summary last."""
+def terminal_report(judgement: Judgement, *, subject: Subject = "sender") -> RenderableType:
+    """Return everything worth reading about a judgement, the grid first and the summary last."""
+    verdicts = judgement.verdicts
     return Group(
         _grid(verdicts),
         *_findings(grouped(verdicts, "error", "fail")),
         *_reasons(grouped(verdicts, "inconclusive")),
-        _summary(verdicts, captures, subject),
+        _summary(judgement, subject),
     )
 
 
 def _grid(verdicts: tuple[Verdict, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("rule", no_wrap=True)
-    table.add_column("level")
+    table.add_column("level", no_wrap=True)
     for endpoint in endpoints_of(verdicts):
         table.add_column(endpoint or "all captures", justify="center", no_wrap=True)
     for row in grid(verdicts):
@@ -56,12 +55,7 @@ def _findings(groups: tuple[FindingGroup, ...]) -> Iterator[RenderableType]:
         )
         yield Text()
         yield title
-        details = Table(box=None, show_header=False, pad_edge=False)
-        details.add_column(style="dim", no_wrap=True)
-        details.add_column(overflow="fold")
-        for name, value in _details(verdict):
-            details.add_row(name, Text(value))
-        yield Padding(details, (0, 0, 0, 2))
+        yield from (Text.assemble((f"  {name:<9}", "dim"), value) for name, value in _details(verdict))
 
 
 def _details(verdict: Verdict) -> Iterator[tuple[str, str]]:
@@ -92,10 +86,12 @@ def _reasons(groups: tuple[FindingGroup, ...]) -> Iterator[RenderableType]:
         )
 
 
-def _summary(verdicts: tuple[Verdict, ...], captures: int, subject: Subject) -> Text:
-    counts = summary(verdicts)
+def _summary(judgement: Judgement, subject: Subject) -> Text:
+    counts = summary(judgement.verdicts)
     under_test = {"sender": "the sender (the traffic that arrived)", "endpoint": "the endpoint (its answers)"}
-    text = Text(f"\n{captures} captures, {len(grid(verdicts))} rules, under test: {under_test[subject]}\n")
+    text = Text(
+        f"\n{judgement.captures} captures, {len(grid(judgement.verdicts))} rules, under test: {under_test[subject]}\n"
+    )
     parts = [(f"{count} {name.replace('_', ' ')}", _STYLES[name]) for name, count in counts.items() if count]
     for index, (label, style) in enumerate(parts):
         text.append(", " if index else "")

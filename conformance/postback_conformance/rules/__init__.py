@@ -3,8 +3,6 @@
 from postback_conformance.rule import catalogue
 from postback_conformance.rules import body, completeness, header, http, retries, timing, value
 
-RULES = catalogue(
-    body.RULES, completeness.RULES, header.RULES, http.RULES, retries.RULES, timing.RULES, value.RULES
-)
+RULES = catalogue(body.RULES, completeness.RULES, header.RULES, http.RULES, retries.RULES, timing.RULES, value.RULES)
 
 __all__ = ["RULES"]

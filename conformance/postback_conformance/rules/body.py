@@ -34,9 +34,10 @@ def _failed(capture: Capture, fault: Fault, what: str, expected: str) -> Fail:
 
 
 def _around(body: bytes, span: tuple[int, int] | None) -> str:
-    """Return the bytes before and after a fault, as text a line can hold."""
+    """Return the bytes before and after a fault, as text that one line can hold."""
     start = span[0] if span else 0
-    return body[max(0, start - 24) : start + 16].decode("utf-8", "backslashreplace")
+    text = body[max(0, start - 24) : start + 16].decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _empty_on_get(notification: Notification, capture: Capture) -> Outcome | None:

@@ -26,7 +26,7 @@ method = "GET"
 """
 
 
-def capture(  # noqa: PLR0913  each argument is a part of a request
+def capture(
     body: bytes = b"",
     *,
     method: str = "POST",

@@ -1,8 +1,8 @@
 """What happens next to a postback: pure decisions over its attempts so far and the time. No clock, no network.
 
-    no attempt, too early      → Wait         failed, retry allowed, too early → Wait
-    no attempt, time has come  → Send         failed, retry allowed, due       → Send
-    last attempt succeeded     → Delivered    failed, no retry left or allowed → GiveUp
+no attempt, too early      → Wait         failed, retry allowed, too early → Wait
+no attempt, time has come  → Send         failed, retry allowed, due       → Send
+last attempt succeeded     → Delivered    failed, no retry left or allowed → GiveUp
 """
 
 import msgspec

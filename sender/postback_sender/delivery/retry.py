@@ -1,7 +1,6 @@
 """When a failed postback is sent again: retry profiles as data, each with the source it is read from."""
 
 from enum import StrEnum
-from typing import Literal
 
 import msgspec
 
@@ -47,9 +46,7 @@ _DELAYS = tuple(
     for text in "5s 15s 30s 1m 2m 5m 10m 15m 30m 1h 1h 2h 4h 6h 8h".split()  # noqa: SIM905  a table reads better flat
 )
 
-ProfileName = Literal["help-centre", "openapi", "none"]
-
-RETRY_PROFILES: dict[ProfileName, RetryProfile] = {
+RETRY_PROFILES: dict[str, RetryProfile] = {
     "help-centre": RetryProfile(
         name="help-centre",
         delays_ns=_DELAYS,

@@ -65,8 +65,10 @@ class Lexer:
         letter = self.source[start]
         if letter == "\\":
             following = self.source[start + 1 : start + 2]
-            return self._take(Kind.TEXT, following, 2) if following in _ESCAPED and following else self._take(
-                Kind.TEXT, "\\", 1
+            return (
+                self._take(Kind.TEXT, following, 2)
+                if following in _ESCAPED and following
+                else self._take(Kind.TEXT, "\\", 1)
             )
         if letter == "{":
             return self._brace(start)

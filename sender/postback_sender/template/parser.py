@@ -1,8 +1,8 @@
-"""Template text to nodes, by recursive descent; any text gives nodes or a `TemplateSyntaxError`.
+r"""Template text to nodes, by recursive descent; any text gives nodes or a `TemplateSyntaxError`.
 
-    template := (text | '\\{' | '\\}' | '\\"' | token | join)*
-    token    := '{' name ('.' name)? '}'
-    join     := '{' 'join' '(' list ',' var ',' '"' template '"' [',' '"' separator '"'] ')' '}'
+template := (text | '\{' | '\}' | '\"' | token | join)*
+token    := '{' name ('.' name)? '}'
+join     := '{' 'join' '(' list ',' var ',' '"' template '"' [',' '"' separator '"'] ')' '}'
 """
 
 import difflib
@@ -92,17 +92,17 @@ class _Parser:
 
     def _expect(self, expected: str, *kinds: Kind) -> Lexeme:
         lexeme = self._lexer.next_in_arguments()
-        if lexeme.kind in kinds:
-            return lexeme
-        got = f"{lexeme.text!r}" if lexeme.text else lexeme.kind.value
-        self._fail(f"expected {expected}, got {got}", lexeme.start)
+        if lexeme.kind not in kinds:
+            got = f"{lexeme.text!r}" if lexeme.text else lexeme.kind.value
+            self._fail(f"expected {expected}, got {got}", lexeme.start)
+        return lexeme
 
     def _fail(self, message: str, offset: int) -> NoReturn:
         raise TemplateSyntaxError(message, source=self._lexer.source, offset=offset, name=self._name)
 
 
 def _merge_texts(nodes: list[Node]) -> tuple[Node, ...]:
-    """Join neighbouring texts, so that a scanner sees `\\{"key` as one run."""
+    """Join neighbouring texts, so that a scanner sees an escaped brace and what follows it as one run."""
     merged: list[Node] = []
     run: list[Text] = []
     for node in [*nodes, None]:

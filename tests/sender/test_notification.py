@@ -1,0 +1,131 @@
+"""Notification files: every key is understood, every slip is one message with its place."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postback_sender import Notification, NotificationSource, SenderError, parse_notification
+from postback_sender.matcher import ResponseMatcher
+from postback_sender.quantities import Rate
+
+FULL = """
+event = "action_clearing"
+url = "http://127.0.0.1:8080/postback?click={RefClickId}&token=${TOKEN}"
+method = "POST"
+body_format = "json"
+body_file = "body.json"
+minimum_delay = "2s"
+maximum_requests = "5/s"
+maximum_requests_scope = "resends"
+retry = [0.5, 2, "30s"]
+timeout = "10s"
+level = "global"
+success_response = "OK"
+error_response = { status = 500, body_regex = "^ERR" }
+[headers]
+X-Api-Key = "${PARTNER_KEY}"
+[template]
+escaping = "context"
+unknown_token = "keep"
+join_separator = ","
+[tokens.Text3]
+type = "text"
+"""
+
+
+def test_every_documented_key_is_understood() -> None:
+    source = NotificationSource(name="n.toml", text=FULL, files={"body.json": '{"id": "{ActionId}"}'})
+
+    read = parse_notification(source, {"PARTNER_KEY": "k", "TOKEN": "t"})
+
+    assert read.event == "action_clearing"
+    assert read.headers == (("X-Api-Key", "k"),)
+    assert read.minimum_delay_ns == 2_000_000_000
+    assert read.maximum_requests == Rate(count=5)
+    assert read.retry.delays_ns == (500_000_000, 2_000_000_000, 30_000_000_000)
+    assert read.success_response == ResponseMatcher(body_contains="OK")
+    assert read.error_response == ResponseMatcher(status=(500,), body_regex="^ERR")
+    assert read.body is not None
+    assert read.body.names == {"ActionId"}
+    assert {"Text3", "*.sku", "Payout"} <= read.known_tokens
+    assert "SubId1" in read.known_tokens
+
+
+def test_an_empty_file_is_a_get_to_this_machine() -> None:
+    read = parse_notification(NotificationSource(name="n.toml", text=""), {})
+
+    assert (read.method, read.url.source, read.body) == ("GET", "http://127.0.0.1:8080/", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("a =", "n.toml: not valid TOML", id="not TOML"),
+        pytest.param('\nevnt = "x"', "n.toml, line 2: unknown key 'evnt'; did you mean \"event\"?", id="unknown key"),
+        pytest.param(
+            '[template]\nescapng = "raw"', "line 2: unknown key 'template.escapng'", id="unknown key in a table"
+        ),
+        pytest.param('method = "PUT"', 'method: expected one of "GET", "POST", got "PUT"', id="wrong choice"),
+        pytest.param('event = "action_clearng"', 'did you mean "action_clearing"?', id="near choice"),
+        pytest.param("timeout = true", "timeout: expected", id="wrong type"),
+        pytest.param('minimum_delay = "2x"', "minimum_delay: expected a duration", id="no duration"),
+        pytest.param('maximum_requests = "0/s"', "maximum_requests: expected a rate", id="no rate"),
+        pytest.param('retry = "helpcentre"', 'retry: expected "help-centre"', id="no profile"),
+        pytest.param('retry = ["soon"]', "retry: expected a duration", id="no delay"),
+        pytest.param(
+            'body = "x"\nmethod = "GET"', "line 1: body: a GET carries nothing in the body", id="GET with body"
+        ),
+        pytest.param('body = "x"\nbody_file = "y"', "line 2: body and body_file are both set", id="two bodies"),
+        pytest.param('body_file = "y"', "no file 'y' beside n.toml", id="no body file"),
+        pytest.param('body = "{join(items"', "n.toml, body, line 1, column 12", id="template that does not parse"),
+        pytest.param('[headers]\nX = "${NOPE}"', "line 2: headers.X: the environment has no NOPE", id="no variable"),
+        pytest.param('[headers]\n"a b" = "x"', "'a b' is not a header name", id="header name"),
+        pytest.param('[headers]\nX = "a\\nb"', "headers.X: the value holds a line break", id="header value"),
+        pytest.param('error_response = { body_regex = "(" }', "error_response.body_regex: not a regular", id="regex"),
+        pytest.param("[success_response]\nstatsu = 2", 'did you mean "status"?', id="unknown key of a response"),
+        pytest.param('[tokens.X]\ntype = "txt"', 'did you mean "text"?', id="token type"),
+    ],
+)
+def test_a_slip_is_one_message_with_its_place(text: str, message: str) -> None:
+    with pytest.raises(SenderError) as caught:
+        parse_notification(NotificationSource(name="n.toml", text=text), {})
+
+    assert message in str(caught.value)
+
+
+def test_a_secret_with_braces_is_text_and_never_appears_in_an_error() -> None:
+    text = 'url = "http://127.0.0.1/?t=${T}"\n[headers]\nX = "${H}"'
+    source = NotificationSource(name="n.toml", text=text)
+
+    read = parse_notification(source, {"T": "a{Payout}b", "H": "fine"})
+    assert read.url.names == frozenset()
+    with pytest.raises(SenderError) as caught:
+        parse_notification(source, {"T": "x", "H": "hunter2\n"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_without_an_environment_variables_stay_as_written() -> None:
+    text = 'url = "http://127.0.0.1/?t=${T}"\n[headers]\nX = "${H}"'
+
+    read = parse_notification(NotificationSource(name="n.toml", text=text), None)
+
+    assert read.headers == (("X", "${H}"),)
+    assert read.url.render({}, context="url") == b"http://127.0.0.1/?t=${T}"
+
+
+settings_texts = st.lists(
+    st.sampled_from(FULL.splitlines())
+    | st.text(max_size=20)
+    | st.sampled_from(["[headers]", "x = 1", "[tokens]", "[["]),
+    max_size=12,
+).map("\n".join)
+
+
+@given(settings_texts)
+def test_any_text_is_a_notification_or_our_error(text: str) -> None:
+    try:
+        read = parse_notification(NotificationSource(name="n.toml", text=text), None)
+    except SenderError as error:
+        assert "n.toml" in str(error) or "body.json" in str(error)
+    else:
+        assert isinstance(read, Notification)

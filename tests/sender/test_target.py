@@ -1,0 +1,47 @@
+"""Where postbacks may go."""
+
+import pytest
+
+from postback_sender.delivery.target import check_target
+from postback_sender.errors import TargetError
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1/", "http://127.9.9.9:1/x", "https://localhost:8443/", "http://[::1]:80/"]
+)
+def test_this_machine_is_always_allowed(url: str) -> None:
+    check_target(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/",
+        "http://10.0.0.1/",
+        "http://0.0.0.0/",
+        "http://127.0.0.1.example.com/",
+        "http://localhost.example.com/",
+        "http://user@example.com:80/",
+        "http://2130706433/",
+        "file:///etc/passwd",
+        "http:///x",
+        "http://127.0.0.1:99999/",
+        "http://[::1/",
+        "",
+    ],
+)
+def test_everything_else_is_refused(url: str) -> None:
+    with pytest.raises(TargetError):
+        check_target(url)
+
+
+def test_a_named_host_is_allowed_and_no_other() -> None:
+    check_target("https://staging.example.com/x", allowed_hosts=["staging.example.com"])
+    with pytest.raises(TargetError, match="--allow-host www.example.com"):
+        check_target("https://www.example.com/x", allowed_hosts=["staging.example.com"])
+
+
+def test_an_error_does_not_repeat_the_query() -> None:
+    with pytest.raises(TargetError) as caught:
+        check_target("ftp://127.0.0.1/?token=hunter2")
+    assert "hunter2" not in str(caught.value)
