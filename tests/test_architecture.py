@@ -26,6 +26,12 @@ MAY_IMPORT = {
 
 # The modules that touch the world, each with its reason. A package's name covers everything inside it.
 SHELL = {
+    "postback_conformance.__main__": "is the command line",
+    "postback_conformance.cli": "is the command line",
+    "postback_conformance.demo": "runs a receiver and senders side by side",
+    "postback_conformance.driving": "runs a sender in a thread, for callers without an event loop",
+    "postback_conformance.settings_files": "reads settings from disk",
+    "postback_conformance.traffic": "reads captures from disk",
     "postback_receiver.body": "reads request bodies from the network",
     "postback_receiver.connection": "reads HTTP from the network",
     "postback_receiver.event_loop": "chooses the event loop",
@@ -38,7 +44,8 @@ SHELL = {
     "postback_receiver.sqlite_store": "writes the file behind a store, in a thread",
     "postback_receiver.stamps": "asks the machine for the time and for ids",
     "postback_sender.clock": "asks the machine for the time, and sleeps",
-    "postback_sender.delivery.sender": "sends HTTP requests",
+    "postback_sender.sender": "sends HTTP requests",
+    "pytest_postback": "hands out running receivers",
 }
 
 # Importing one of these, or a part of it, is how a module gets hold of the world ...

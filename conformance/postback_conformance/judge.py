@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -38,7 +38,7 @@ class Judge:
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdicts on some traffic, how many captures they rest on, and how many had no notification to be judged by."""
+    """The verdicts on some traffic, how many captures they rest on, and how many no notification could judge."""
 
     verdicts: tuple[Verdict, ...]
     captures: int
@@ -77,44 +77,39 @@ class _Tally:
     def __init__(self, rule: Rule, notification: Notification, endpoint: str | None) -> None:
         self._rule = rule
         self._endpoint = endpoint
-        self._check: Check = rule.start(notification)
+        self._notification = notification
+        self._check: Check | None = None
         self._findings: list[Verdict] = []
         self._counts: Counter[type[Outcome]] = Counter()
         self._first: dict[type[Outcome], Outcome] = {}
         self._crash: Exception | None = None
 
     def see(self, capture: Capture) -> list[Verdict]:
-        try:
-            return [] if self._crash else self._take(self._check.see(capture))
-        except Exception as error:
-            self._crashed(error)
-            return []
+        known = len(self._findings)
+        self._take(lambda check: check.see(capture))
+        return self._findings[known:]
 
     def verdicts(self) -> list[Verdict]:
-        try:
-            if not self._crash:
-                self._take(self._check.end())
-        except Exception as error:
-            self._crashed(error)
+        self._take(lambda check: check.end())
         if self._crash:
             reason = f"{type(self._crash).__name__}: {self._crash}"
             return [*self._findings, self._verdict("error", f"the rule itself failed, a fault of the kit: {reason}")]
         return self._findings or [self._without_findings()]
 
-    def _take(self, outcomes: Iterable[Outcome]) -> list[Verdict]:
-        found: list[Verdict] = []
-        for outcome in outcomes:
-            self._counts[type(outcome)] += 1
-            self._first.setdefault(type(outcome), outcome)
-            if isinstance(outcome, Fail):
-                found.append(self._finding(outcome))
-        self._findings += found
-        return found
-
-    def _crashed(self, error: Exception) -> None:
-        # Never blamed on anybody's traffic: reported as an error of the kit, with the trace for its makers.
-        _log.debug("rule %s failed", self._rule.id, exc_info=error)
-        self._crash = error
+    def _take(self, ask: Callable[[Check], Iterable[Outcome]]) -> None:
+        if self._crash:
+            return
+        try:
+            self._check = self._check or self._rule.start(self._notification)
+            for outcome in ask(self._check):
+                self._counts[type(outcome)] += 1
+                self._first.setdefault(type(outcome), outcome)
+                if isinstance(outcome, Fail):
+                    self._findings.append(self._finding(outcome))
+        except Exception as error:  # noqa: BLE001  whatever it is, the other rules go on
+            # Never blamed on anybody's traffic: reported as an error of the kit, with the trace for its makers.
+            _log.debug("rule %s failed", self._rule.id, exc_info=error)
+            self._crash = error
 
     def _without_findings(self) -> Verdict:
         passed, unsure = self._counts[Pass], self._counts[Inconclusive]

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from postback_conformance.readings import Fault, form_fault, read_json, xml_fault
+from postback_conformance.redaction import is_secret_parameter
+from postback_sender.errors import RenderError
 from postback_sender.event import Event, example_event
 from postback_sender.notification import Notification
 from postback_sender.postback import render_postback
@@ -15,8 +17,6 @@ from postback_sender.template.context import Context, scanner_for
 from postback_sender.template.errors import locate
 from postback_sender.template.nodes import Join, Node, Text, TokenNode, token_nodes
 from postback_sender.tokens import find, nearest
-
-_SECRET_NAMES = re.compile(r"(?i)(?:^|[_-])(?:token|secret|password|api[_-]?key|key|signature|auth)$")
 
 
 class Complaint(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,11 +49,10 @@ def _names(notification: Notification, template: Template) -> Iterator[Complaint
                 advice=f"write {{{node.name}}} on one line; impact.com may not find the token otherwise",
             )
         if not _exists(notification, node, join):
-            hint = nearest(notification.event, node.name.rpartition(".")[2])
             yield Complaint(
                 place=place,
                 message=f"unknown token {{{node.name}}} for {notification.event}",
-                advice=f"did you mean {{{hint}}}?" if hint else f"declare it under [tokens.{node.name}] if it is yours",
+                advice=_advice(notification, node, join),
             )
 
 
@@ -62,6 +61,15 @@ def _exists(notification: Notification, node: TokenNode, join: Join | None) -> b
     if not dot:
         return node.name in notification.known_tokens
     return join is not None and owner == join.variable and f"*.{field}" in notification.known_tokens
+
+
+def _advice(notification: Notification, node: TokenNode, join: Join | None) -> str:
+    owner, dot, field = node.name.rpartition(".")
+    if dot and (join is None or owner != join.variable):
+        return f'item fields stand inside a join over the items, {{join(items, {owner}, "…")}}'
+    if hint := nearest(notification.event, field, of_items=bool(dot)):
+        return f"did you mean {{{owner}{dot}{hint}}}?"
+    return "no source names such an item field" if dot else f"declare it under [tokens.{node.name}] if it is yours"
 
 
 def _bare_tokens(notification: Notification) -> Iterator[Complaint]:
@@ -100,12 +108,13 @@ def _missing_tokens(notification: Notification, templates: list[Template]) -> It
 
 def _secrets(notification: Notification) -> Iterator[Complaint]:
     text = "".join(node.text if isinstance(node, Text) else "" for node in notification.url.nodes)
-    for name, value in parse_qsl(urlsplit(text).query):
-        if _SECRET_NAMES.search(name) and value:
+    for name, value in parse_qsl(text.partition("?")[2]):
+        if is_secret_parameter(name) and "${" not in value:
+            variable = re.sub(r"\W", "_", name, flags=re.ASCII).upper()
             yield Complaint(
                 place=notification.url.name,
                 message=f"the parameter {name} carries a secret in clear",
-                advice=f"write {name}=${{{name.upper()}}} and set it in the environment",
+                advice=f"write {name}=${{{variable}}} and set it in the environment",
             )
 
 
@@ -116,7 +125,12 @@ def _form(notification: Notification) -> Iterator[Complaint]:
     whole = example_event(notification.event)
     empty = Event(kind=whole.kind, at=whole.at, values={}, items=())
     for event, what in ((whole, "an example event"), (empty, "an event without values")):
-        if fault := _fault(notification, render_postback(notification, event).body):
+        try:
+            body = render_postback(notification, event).body
+        except RenderError:
+            # A token that nobody knows, under `unknown_token = "error"`: it is named above.
+            return
+        if fault := _fault(notification, body):
             yield Complaint(
                 place=notification.body.name,
                 message=f"rendered for {what} it is not valid {notification.body_format}: {fault.reason}",

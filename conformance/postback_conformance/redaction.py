@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from urllib.parse import unquote
 
 SHOWN = "[hidden]"
 
-_SECRET_HEADER = re.compile(r"(?i)authorization|cookie|token|secret|key|signature|password")
-_SECRET_PARAMETER = re.compile(r"(?i)(?P<before>[?&](?:[\w.-]*(?:token|secret|key|signature|password|auth))=)[^&#]+")
+_SECRET_HEADER = re.compile(r"(?i)auth|cookie|token|secret|key|signature|passw")
+# At the end of the name only: `key_visual` and `author` are no secrets, `api_key` and `apiKey` are.
+_SECRET_PARAMETER = re.compile(r"(?i)(?:token|secret|key|signature|sig|password|passwd|pwd|auth)$")
+_PARAMETER = re.compile(r"([?&])([^=&#]*)=([^&#]+)")
+_PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#@]*:[^/?#@]*(?=@)")
 
 
 def redacted_headers(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
@@ -16,5 +20,14 @@ def redacted_headers(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, 
 
 
 def redacted_target(target: str) -> str:
-    """Return a target or URL with the values of secret parameters hidden."""
-    return _SECRET_PARAMETER.sub(rf"\g<before>{SHOWN}", target)
+    """Return a target or URL with the values of secret parameters, and a password before the host, hidden."""
+
+    def shown(found: re.Match[str]) -> str:
+        return f"{found[1]}{found[2]}={SHOWN}" if is_secret_parameter(unquote(found[2])) else found[0]
+
+    return _PARAMETER.sub(shown, _PASSWORD_IN_URL.sub(SHOWN, target))
+
+
+def is_secret_parameter(name: str) -> bool:
+    """Tell whether a parameter's name says that its value is a secret."""
+    return _SECRET_PARAMETER.search(name) is not None

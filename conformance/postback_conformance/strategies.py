@@ -103,7 +103,7 @@ def actions(
     return histories.map(lambda history: history[-1][0])
 
 
-def lifecycles(  # noqa: PLR0913 - keyword-only, each with a default
+def lifecycles(
     *,
     started_at: datetime | None = None,
     max_updates: int = 5,
@@ -153,7 +153,7 @@ class _Move(NamedTuple):
     reason: str
 
 
-def _histories(  # noqa: PLR0913 - keyword-only, each with a default
+def _histories(
     endings: tuple[_Ending, ...],
     *,
     started_at: datetime | None = None,
@@ -187,7 +187,7 @@ def _histories(  # noqa: PLR0913 - keyword-only, each with a default
 
 
 @st.composite
-def _lives(  # noqa: PLR0913 - the parts of a life
+def _lives(
     draw: DrawFn,
     *,
     tracked_at: SearchStrategy[datetime],
@@ -223,7 +223,7 @@ def _lives(  # noqa: PLR0913 - the parts of a life
 
 
 @st.composite
-def _conversions(  # noqa: PLR0913 - the parts of a conversion
+def _conversions(
     draw: DrawFn,
     tracked_at: datetime,
     *,

@@ -1,7 +1,8 @@
 """Finds the value of a token in a captured request by the literal text around it in the template.
 
 Only tokens whose surroundings are unmistakable are found: the text before the token, back to the start of its line or
-to the token before, has to occur exactly once in what arrived.
+to the token before, has to occur exactly once in what arrived; the value ends where the text after the token, to the
+end of its line, follows.
 """
 
 import json
@@ -39,7 +40,8 @@ def _between(template: Template, token: str, text: str) -> str | None:
             lead = _last_part(before.text)
             start = text.find(lead) + len(lead)
             if lead and text.count(lead) == 1:
-                end = text.find(after.text[:1], start, start + _LONGEST_VALUE) if after else len(text)
+                tail = _first_part(after.text) if after else ""
+                end = text.find(tail, start, start + _LONGEST_VALUE) if tail else len(text)
                 return text[start:end] if end >= 0 else None
     return None
 
@@ -49,6 +51,11 @@ def _last_part(text: str) -> str:
     line = text.rsplit("\n", 1)[-1] or text
     cut = max(line.rfind("?"), line.rfind("&"))
     return line[cut:] if cut >= 0 else line
+
+
+def _first_part(text: str) -> str:
+    """Return the first line of a text, or the line feed it begins with."""
+    return text.partition("\n")[0] or text[:1]
 
 
 def _unescaped(text: str, body_format: str) -> str | None:
@@ -61,4 +68,5 @@ def _unescaped(text: str, body_format: str) -> str | None:
             except ValueError:
                 return None
         case _:
-            return text
+            # Markup inside is a reference or a split CDATA section: what was meant takes a parser to tell.
+            return None if "&" in text or "<" in text else text

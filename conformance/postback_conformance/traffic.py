@@ -1,6 +1,6 @@
 """Captured traffic from a file: a capture store or NDJSON, told apart by their first bytes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def open_traffic(path: Path) -> Iterator[Traffic]:
+def open_traffic(path: Path) -> Generator[Traffic]:
     """Open a store or an NDJSON file for reading; raises `TrafficError` or `StoreError` with what to do."""
     try:
         with path.open("rb") as file:
@@ -75,4 +75,4 @@ def _ndjson(path: Path) -> Iterator[Capture]:
         try:
             yield from read_captures(file)
         except CaptureFormatError as error:
-            raise TrafficError(f"{path}: {error}") from None
+            raise TrafficError(f"{path}: {error}; export it again, or take that line out") from None

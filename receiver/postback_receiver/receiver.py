@@ -5,7 +5,6 @@ with Receiver() as receiver:
     [first] = receiver.wait_for_count(1)
 """
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -18,15 +17,9 @@ from postback_receiver.endpoint import Endpoint
 from postback_receiver.errors import WaitTimeout
 from postback_receiver.loop_thread import LoopThread
 from postback_receiver.memory_store import MemoryStore
-from postback_receiver.reply import End, Reply, ReplyScript, always
+from postback_receiver.reply import End, Reply, ReplyScript, always, same_request
 from postback_receiver.server import MAX_BODY_BYTES, CaptureServer
 from postback_receiver.store import CaptureStore
-
-
-def same_request(capture: Capture) -> str:
-    """The default event key: requests with the same method, target and body are about one event, like resends are."""
-    return f"{capture.method} {capture.target} {hashlib.sha256(capture.body).hexdigest()}"
-
 
 _EVERY_PATH = (Endpoint(),)
 

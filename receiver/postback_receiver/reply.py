@@ -1,5 +1,6 @@
 """What an endpoint answers: one reply always, or a script of replies for each event."""
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,11 @@ def always(reply: Reply) -> Replies:
 def text_reply(status: int, text: str) -> Reply:
     """A reply that says in plain words what happened; `text` ends up as one line of UTF-8."""
     return Reply(status=status, headers=(("Content-Type", "text/plain; charset=utf-8"),), body=text.encode() + b"\n")
+
+
+def same_request(capture: Capture) -> str:
+    """An event key that needs no settings: the same method, target and body are about one event, as resends are."""
+    return f"{capture.method} {capture.target} {hashlib.sha256(capture.body).hexdigest()}"
 
 
 class ReplyScript:

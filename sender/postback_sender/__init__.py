@@ -1,7 +1,13 @@
-"""What impact.com does, as an engine: settings and templates, events and actions, rendering and delivery policy.
+"""What impact.com does, as an engine: settings and templates, events and actions, rendering and delivery.
 
-Everything exported here is pure. `postback_sender.sender.Sender` puts requests on the wire.
+    postback = render_postback(notification, event)              # what impact.com would send
+    async with Sender(notification) as sender: ...               # send it, paced and retried
+
+This package knows nothing of the receiver, rules or generators.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from postback_sender.errors import RenderError, SenderError, TargetError
 from postback_sender.event import Event, EventFormatError, encode_event, example_event, read_events
@@ -11,7 +17,21 @@ from postback_sender.quantities import QuantityError, Rate
 from postback_sender.settings_table import NotificationError
 from postback_sender.template import Template, TemplateOptions, TemplateSyntaxError
 
+if TYPE_CHECKING:
+    from postback_sender.sender import Delivery, Sender
+
+# What sends needs aiohttp, and that takes 0.2 s to import. Whoever only renders or lints does not wait for it.
+_LOADED_WHEN_USED = {"Delivery": "postback_sender.sender", "Sender": "postback_sender.sender"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LOADED_WHEN_USED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LOADED_WHEN_USED[name]), name)
+
+
 __all__ = [
+    "Delivery",
     "Event",
     "EventFormatError",
     "Notification",
@@ -21,6 +41,7 @@ __all__ = [
     "QuantityError",
     "Rate",
     "RenderError",
+    "Sender",
     "SenderError",
     "TargetError",
     "Template",

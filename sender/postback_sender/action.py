@@ -229,7 +229,7 @@ def _stage_after(action: Action, step: Step) -> Stage:
     return allowed[step]
 
 
-def _update(  # noqa: PLR0913 - the parts of an update
+def _update(
     action: Action, stage: Stage, *, money: Money, items: tuple[Item, ...], at: datetime, status_detail: str = ""
 ) -> tuple[Action, Event]:
     action = replace(

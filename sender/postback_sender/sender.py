@@ -88,7 +88,7 @@ class Sender:
         )
         # aiohttp quietly sends a GET again when a kept-alive connection breaks under it. Here every send is an
         # attempt that the policy decided on and the log shows, so that habit is switched off.
-        self._session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  there is no public switch
+        self._session._retry_connection = False  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  no public switch
         return self
 
     async def __aexit__(

@@ -52,7 +52,7 @@ def test_the_first_attempt_waits_until_it_may() -> None:
 def test_which_failures_are_retried_depends_on_the_profile(
     failure: Failure,
     status: int | None,
-    help_centre: bool,
+    help_centre: bool,  # noqa: FBT001  a table of claims
     openapi: bool,  # noqa: FBT001  a table of claims
 ) -> None:
     later = 10**15

@@ -33,10 +33,6 @@ def main() -> None:
         _exit(2, str(error))
     except KeyboardInterrupt:
         _exit(130, "stopped by Ctrl-C")
-    except BrokenPipeError:
-        # The reader of our output has left, as `head` does; point stdout elsewhere so that closing it cannot fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:  # noqa: BLE001  the last resort of a program
         lines = traceback.format_exception(error)
         shown = lines if os.environ.get("POSTBACK_DEBUG") else lines[-2:]

@@ -54,7 +54,8 @@ def grid(verdicts: tuple[Verdict, ...]) -> tuple[GridRow, ...]:
     for verdict in verdicts:
         levels[verdict.rule] = verdict.level
         row = worst.setdefault(verdict.rule, {})
-        row[verdict.endpoint] = min(row.get(verdict.endpoint, verdict.outcome), verdict.outcome, key=SEVERITY.index)
+        outcomes = (row.get(verdict.endpoint, verdict.outcome), verdict.outcome)
+        row[verdict.endpoint] = min(outcomes, key=SEVERITY.index)
     rows = [
         GridRow(
             rule=rule, level=levels[rule], outcomes=tuple(row.get(endpoint, "not_applicable") for endpoint in endpoints)

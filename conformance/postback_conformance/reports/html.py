@@ -7,6 +7,7 @@ import jinja2
 import msgspec
 
 from postback_conformance.judge import Judgement
+from postback_conformance.readings import printable
 from postback_conformance.redaction import redacted_headers, redacted_target
 from postback_conformance.reports.grouping import SYMBOLS, FindingGroup, endpoints_of, grid, grouped
 from postback_conformance.verdict import Subject, summary
@@ -54,6 +55,7 @@ def html_report(
         loader=jinja2.PackageLoader("postback_conformance.reports", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -68,13 +70,17 @@ def _evidence(group: FindingGroup, evidence: Mapping[str, Capture]) -> Evidence:
     return Evidence(
         group=group,
         capture=capture,
-        headers=tuple(redacted_headers(capture.headers)),
-        target=redacted_target(capture.target),
-        before=_shown(capture.body[max(0, first - _BYTES_AROUND) : first]),
-        marked=_shown(capture.body[first:beyond]),
-        after=_shown(capture.body[beyond : beyond + _BYTES_AROUND]),
+        headers=tuple((printable(name), printable(value)) for name, value in redacted_headers(capture.headers)),
+        target=printable(redacted_target(capture.target)),
+        before=_text(capture.body[max(0, first - _BYTES_AROUND) : first]),
+        marked=_text(capture.body[first:beyond]),
+        after=_text(capture.body[beyond : beyond + _BYTES_AROUND]),
     )
 
 
-def _shown(data: bytes) -> str:
+def _text(data: bytes) -> str:
     return data.decode("utf-8", "backslashreplace")
+
+
+def _shown(value: object) -> object:
+    return printable(value, keep="\n\t") if isinstance(value, str) else value

@@ -1,12 +1,14 @@
 """The report at a terminal: a grid of rules and endpoints, then each finding with what was expected and what to do."""
 
 from collections.abc import Iterator
+from itertools import groupby
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from postback_conformance.judge import Judgement
+from postback_conformance.readings import printable
 from postback_conformance.reports.grouping import SYMBOLS, FindingGroup, endpoints_of, grid, grouped
 from postback_conformance.verdict import OutcomeName, Subject, Verdict, summary
 
@@ -35,7 +37,7 @@ def _grid(verdicts: tuple[Verdict, ...]) -> Table:
     table.add_column("rule", no_wrap=True)
     table.add_column("level", no_wrap=True)
     for endpoint in endpoints_of(verdicts):
-        table.add_column(endpoint or "all captures", justify="center", no_wrap=True)
+        table.add_column(Text(printable(endpoint or "all captures")), justify="center", no_wrap=True)
     for row in grid(verdicts):
         cells = [Text(SYMBOLS[outcome], style=_STYLES[outcome]) for outcome in row.outcomes]
         table.add_row(row.rule, row.level, *cells)
@@ -55,7 +57,7 @@ def _findings(groups: tuple[FindingGroup, ...]) -> Iterator[RenderableType]:
         )
         yield Text()
         yield title
-        yield from (Text.assemble((f"  {name:<9}", "dim"), value) for name, value in _details(verdict))
+        yield from (Text.assemble((f"  {name:<9}", "dim"), printable(value)) for name, value in _details(verdict))
 
 
 def _details(verdict: Verdict) -> Iterator[tuple[str, str]]:
@@ -77,13 +79,13 @@ def _details(verdict: Verdict) -> Iterator[tuple[str, str]]:
 
 
 def _reasons(groups: tuple[FindingGroup, ...]) -> Iterator[RenderableType]:
-    for group in groups:
-        verdict = group.first
+    for _, alike in groupby(groups, key=lambda group: group.first.rule):
+        verdicts = [group.first for group in alike]
+        first = verdicts[0]
+        endpoints = " ".join(verdict.endpoint or "" for verdict in verdicts)
         yield Text()
-        yield Text.assemble(
-            (f"{SYMBOLS[verdict.outcome]} {verdict.rule}", _STYLES[verdict.outcome]),
-            f"  {verdict.endpoint or ''}  {verdict.message}",
-        )
+        yield Text.assemble((f"{SYMBOLS[first.outcome]} {first.rule}", _STYLES[first.outcome]), f"  {endpoints}")
+        yield Text.assemble(("  why      ", "dim"), printable(first.message))
 
 
 def _summary(judgement: Judgement, subject: Subject) -> Text:

@@ -1,6 +1,16 @@
 """Bodies: well formed in the format the notification names."""
 
-from postback_conformance.readings import MAX_DEPTH, Fault, form_fault, read_json, utf8_fault, xml_fault
+from postback_conformance.readings import (
+    MAX_DEPTH,
+    Fault,
+    form_fault,
+    printable,
+    read_json,
+    utf8_fault,
+    xml_document_type,
+    xml_fault,
+)
+from postback_conformance.redaction import redacted_target
 from postback_conformance.rule import Rule, Source, each_capture
 from postback_conformance.rules.examples import JSON_SETTINGS, QUERY_SETTINGS, XML_SETTINGS, capture, example
 from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome, Where
@@ -18,9 +28,11 @@ def _without(notification: Notification, capture: Capture, body_format: BodyForm
     """Return why a body of that format cannot be judged here, or None when it can."""
     if notification.body is None or notification.body_format != body_format:
         return NotApplicable(why=f"the notification has no {body_format} body")
-    if capture.truncated:
-        return Inconclusive(why="the body was not captured to its end", captures=(capture.id,))
-    return None
+    return _cut_off(capture) if capture.truncated else None
+
+
+def _cut_off(capture: Capture) -> Inconclusive:
+    return Inconclusive(why="the body was not captured to its end", captures=(capture.id,))
 
 
 def _failed(capture: Capture, fault: Fault, what: str, expected: str) -> Fail:
@@ -36,17 +48,16 @@ def _failed(capture: Capture, fault: Fault, what: str, expected: str) -> Fail:
 def _around(body: bytes, span: tuple[int, int] | None) -> str:
     """Return the bytes before and after a fault, as text that one line can hold."""
     start = span[0] if span else 0
-    text = body[max(0, start - 24) : start + 16].decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return printable(body[max(0, start - 24) : start + 16].decode("utf-8", "backslashreplace"))
 
 
 def _empty_on_get(notification: Notification, capture: Capture) -> Outcome | None:
     if notification.method != "GET":
         return NotApplicable(why="the notification is not a GET")
-    if not capture.body and not capture.truncated:
-        return None
+    if not capture.body:
+        return _cut_off(capture) if capture.truncated else None
     return Fail(
-        message=f"a GET came with a body of {len(capture.body)} bytes",
+        message=f"the {capture.method} came with a body of {len(capture.body)} bytes",
         expected="no body",
         actual=_around(capture.body, None),
         captures=(capture.id,),
@@ -57,9 +68,9 @@ def _utf8(notification: Notification, capture: Capture) -> Outcome | None:
     if notification.body is None:
         return NotApplicable(why="the notification has no body")
     if capture.truncated:
-        return Inconclusive(why="the body was not captured to its end", captures=(capture.id,))
+        return _cut_off(capture)
     fault = utf8_fault(capture.body)
-    return fault and _failed(capture, fault, "the body is not UTF-8", "UTF-8")
+    return None if fault is None else _failed(capture, fault, "the body is not UTF-8", "UTF-8")
 
 
 def _json_well_formed(notification: Notification, capture: Capture) -> Outcome | None:
@@ -68,7 +79,8 @@ def _json_well_formed(notification: Notification, capture: Capture) -> Outcome |
     reading = read_json(capture.body)
     if reading.too_deep:
         return Inconclusive(why=f"the body is nested deeper than {MAX_DEPTH} levels", captures=(capture.id,))
-    return reading.fault and _failed(capture, reading.fault, "the body is not valid JSON", "valid JSON")
+    fault = reading.fault
+    return None if fault is None else _failed(capture, fault, "the body is not valid JSON", "valid JSON")
 
 
 def _json_duplicate_key(notification: Notification, capture: Capture) -> Outcome | None:
@@ -92,34 +104,32 @@ def _xml_well_formed(notification: Notification, capture: Capture) -> Outcome | 
     if outcome := _without(notification, capture, "xml"):
         return outcome
     fault = xml_fault(capture.body)
-    return fault and _failed(capture, fault, "the body is not well-formed XML", "well-formed XML")
+    return None if fault is None else _failed(capture, fault, "the body is not well-formed XML", "well-formed XML")
 
 
 def _xml_no_dtd(notification: Notification, capture: Capture) -> Outcome | None:
     if outcome := _without(notification, capture, "xml"):
         return outcome
-    start = capture.body.find(b"<!DOCTYPE")
-    if start < 0:
-        return None
-    fault = Fault(reason=f"a document type at byte {start}", span=(start, start + len(b"<!DOCTYPE")))
-    return _failed(capture, fault, "the body has", "no document type: it is how entities and outside files get in")
+    fault = xml_document_type(capture.body)
+    expected = "no document type: it is how entities and outside files get in"
+    return None if fault is None else _failed(capture, fault, "the body carries more than its values", expected)
 
 
 def _percent_encoding(notification: Notification, capture: Capture) -> Outcome | None:
     is_form = notification.body is not None and notification.body_format == "query"
-    if is_form and capture.truncated:
-        return Inconclusive(why="the body was not captured to its end", captures=(capture.id,))
     if not is_form and not capture.query:
         return NotApplicable(why="there is neither a query nor a form body")
     if fault := form_fault(capture.query.encode("latin-1")):
         return Fail(
             message=f"the query is not percent-encoded: {fault.reason}",
             expected="a percent-encoded query",
-            actual=capture.query[:120],
+            actual=redacted_target(f"?{capture.query}")[:120],
             captures=(capture.id,),
         )
+    if is_form and capture.truncated:
+        return _cut_off(capture)
     fault = form_fault(capture.body) if is_form else None
-    return fault and _failed(capture, fault, "the body is not percent-encoded", "a percent-encoded body")
+    return None if fault is None else _failed(capture, fault, "the body is not percent-encoded", "percent-encoding")
 
 
 RULES = (

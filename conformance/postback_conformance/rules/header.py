@@ -40,7 +40,7 @@ def _custom_header(notification: Notification, capture: Capture) -> Outcome | No
     for name, value in notification.headers:
         actual = capture.header(name)
         # A value that still reads ${NAME} came from an environment that is not here: only its presence can be told.
-        if value in actual or (actual and "${" in value):
+        if _as_captured(value) in actual or (actual and "${" in value):
             continue
         # The value may be a secret: a report must not repeat it.
         what = "has another value" if actual else "is missing"
@@ -52,6 +52,11 @@ def _custom_header(notification: Notification, capture: Capture) -> Outcome | No
             where=Where(header=name),
         )
     return None
+
+
+def _as_captured(value: str) -> str:
+    """Return a header value as it reads in a capture: UTF-8, one character for each byte, no blanks around it."""
+    return value.encode().decode("latin-1").strip(" \t")
 
 
 RULES = (

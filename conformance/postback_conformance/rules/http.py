@@ -1,14 +1,19 @@
 """Method and target: the request goes where, and how, the notification says."""
 
 import re
-from urllib.parse import parse_qsl, urlsplit
+import string
+from urllib.parse import parse_qsl, quote
 
 from postback_conformance.rule import Rule, Source, each_capture
 from postback_conformance.rules.examples import JSON_SETTINGS, QUERY_SETTINGS, capture, example
-from postback_conformance.verdict import Fail, NotApplicable, Outcome, Where
+from postback_conformance.verdict import Fail, NotApplicable, Outcome
 from postback_receiver import Capture
+from postback_receiver.capture import path_of
 from postback_sender.notification import Notification
 from postback_sender.template.nodes import Text
+
+# A letter no URL holds stands for the tokens of a template.
+_TOKEN = "\0"
 
 _SETUP = Source(
     document="help centre, Enable Action Clearing Events Notification", section="steps 4 and 5", date="2023-08-31"
@@ -39,7 +44,9 @@ def _path(notification: Notification, capture: Capture) -> Outcome | None:
 
 
 def _parameters(notification: Notification, capture: Capture) -> Outcome | None:
-    expected = [name for name, _ in parse_qsl(urlsplit(_skeleton(notification, "x")).query, keep_blank_values=True)]
+    query = _skeleton(notification).partition("?")[2]
+    # A name that holds a token can be any name.
+    expected = [name for name, _ in parse_qsl(query, keep_blank_values=True) if _TOKEN not in name]
     if not expected:
         return NotApplicable(why="the notification's URL has no parameters")
     actual = [name for name, _ in parse_qsl(capture.query, keep_blank_values=True)]
@@ -54,19 +61,21 @@ def _parameters(notification: Notification, capture: Capture) -> Outcome | None:
         expected=", ".join(expected),
         actual=", ".join(actual) or "no parameters",
         captures=(capture.id,),
-        where=Where(),
     )
 
 
-def _skeleton(notification: Notification, filler: str) -> str:
-    """Return the URL with every token replaced."""
-    return "".join(node.text if isinstance(node, Text) else filler for node in notification.url.nodes)
+def _skeleton(notification: Notification) -> str:
+    """Return the URL with a mark for every token, and without a fragment, which stays at home."""
+    url = "".join(node.text if isinstance(node, Text) else _TOKEN for node in notification.url.nodes)
+    return url.partition("#")[0]
 
 
 def _path_pattern(notification: Notification) -> tuple[str, re.Pattern[str]]:
-    # A letter no URL holds marks the tokens, so that the rest can be cut into parts and quoted.
-    path = urlsplit(_skeleton(notification, "\0")).path or "/"
-    return path.replace("\0", "{…}"), re.compile("[^/?]*".join(re.escape(part) for part in path.split("\0")))
+    """Return the path as people read it, and as a pattern of what may stand on the request line."""
+    path = path_of(_skeleton(notification))
+    # Blanks and letters beyond ASCII travel percent-encoded.
+    parts = (quote(part, safe=string.punctuation) for part in path.split(_TOKEN))
+    return path.replace(_TOKEN, "{…}"), re.compile("[^/?]*".join(map(re.escape, parts)))
 
 
 RULES = (

@@ -14,11 +14,12 @@ MAX_REMEMBERED = 200_000
 
 
 class Resend(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A repeat: the how-manyth it is (from 1), and the arrival before it."""
+    """A repeat: the how-manyth it is (from 1) since the request was new or a success, and the arrival before it."""
 
     number: int
     previous_id: str
     previous_ns: int | None
+    previous_lateness_ns: int
     previous_status: int | None
     """What the arrival before was answered; None when its answer never left."""
     after_success: bool
@@ -28,6 +29,7 @@ class _Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     repeats: int
     id: str
     monotonic_ns: int | None
+    lateness_ns: int
     status: int | None
     succeeded: bool
 
@@ -44,7 +46,9 @@ class Resends:
         self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
 
     def see(self, capture: Capture) -> Resend | None:
-        """Take in the next capture; return what it repeats, or None when its bytes are new."""
+        """Take in the next capture; return what it repeats, or None when its bytes are new, or not all there."""
+        if capture.truncated:
+            return None
         digest = blake2b(
             b"\0".join((capture.method.encode(), capture.target.encode("latin-1"), capture.body)), digest_size=16
         ).digest()
@@ -52,9 +56,10 @@ class Resends:
         # An answer that never left cannot have been read, neither as a success nor as an error.
         answer = capture.answer if capture.answer and capture.answer.sent_at_ns is not None else None
         self._seen[digest] = _Seen(
-            repeats=before.repeats + 1 if before else 0,
+            repeats=before.repeats + 1 if before and not before.succeeded else 0,
             id=capture.id,
             monotonic_ns=capture.monotonic_ns,
+            lateness_ns=capture.lateness_ns,
             status=answer.status if answer else None,
             succeeded=answer is not None and judge_answer(self._policy, answer.status, answer.body) is None,
         )
@@ -66,6 +71,7 @@ class Resends:
             number=before.repeats + 1,
             previous_id=before.id,
             previous_ns=before.monotonic_ns,
+            previous_lateness_ns=before.lateness_ns,
             previous_status=before.status,
             after_success=before.succeeded,
         )

@@ -1,29 +1,32 @@
 """Values: what stands in the places of the tokens."""
 
 import re
-from urllib.parse import unquote_to_bytes
 
 from postback_conformance.rule import Rule, Source, each_capture
 from postback_conformance.rules.examples import JSON_SETTINGS, capture, example
-from postback_conformance.verdict import Fail, Outcome, Where
+from postback_conformance.verdict import Fail, Inconclusive, Outcome, Where
 from postback_receiver import Capture
 from postback_sender.notification import Notification
 
 # impact.com writes every token in PascalCase, item fields as variable.field.
-_TOKEN = re.compile(rb"\{([A-Z][A-Za-z0-9]*|[a-z]+\.[a-z]+)\}")
+_NAME = r"([A-Z][A-Za-z0-9]*|[a-z]+\.[a-z]+)"
+_TOKEN = re.compile(rf"\{{{_NAME}\}}".encode())
+_TOKEN_IN_URL = re.compile(rf"(?:\{{|%7[Bb]){_NAME}(?:\}}|%7[Dd])".encode())
 
 
 def _unreplaced_token(notification: Notification, capture: Capture) -> Outcome | None:
-    _ = notification
-    if found := _TOKEN.search(capture.body):
+    pattern = _TOKEN_IN_URL if notification.body_format == "query" else _TOKEN
+    if found := pattern.search(capture.body):
         return _finding(capture, found, "body", Where(span=found.span()))
-    if found := _TOKEN.search(unquote_to_bytes(capture.target)):
+    if found := _TOKEN_IN_URL.search(capture.target.encode("latin-1")):
         return _finding(capture, found, "target", Where())
+    if capture.truncated:
+        return Inconclusive(why="the body was not captured to its end", captures=(capture.id,))
     return None
 
 
 def _finding(capture: Capture, found: re.Match[bytes], place: str, where: Where) -> Fail:
-    token = found[0].decode()
+    token = f"{{{found[1].decode()}}}"
     return Fail(
         message=f"{token} stands in the {place} as it stood in the template",
         expected="the value of the token, or nothing",

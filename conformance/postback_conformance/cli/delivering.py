@@ -1,0 +1,132 @@
+"""Sends with a progress bar and tells how it went; what `send` does once its flags are read."""
+
+import asyncio
+import os
+import secrets
+import signal
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from postback_conformance.cli.events_input import read_events_file
+from postback_conformance.cli.terminal import Format, people, put_json, say
+from postback_conformance.driving import generated_events
+from postback_conformance.errors import SelectionError
+from postback_conformance.redaction import redacted_target
+from postback_conformance.settings_files import load_notification
+from postback_receiver import new_event_loop
+from postback_sender import Delivery, Event, Notification, Sender
+from postback_sender.delivery.policy import Delivered, GiveUp
+from postback_sender.subscription import reported
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What to send, where, and how; the flags of `send`."""
+
+    notification: Path
+    to: str | None
+    events: Path | None
+    count: int
+    seed: int | None
+    allowed_hosts: tuple[str, ...]
+    concurrency: int
+
+
+def deliver(order: Order, output: Format) -> int:
+    """Send what was ordered, tell about it, and return the exit code."""
+    settings = load_notification(order.notification, os.environ)
+    chosen = _chosen_events(order, settings)
+    wanted = list(reported(settings, chosen))
+    if left_out := len(chosen) - len(wanted):
+        say(f"{left_out} events left out: {settings.name} reports {settings.event} at {settings.level} level")
+    if not wanted:
+        raise SelectionError(f"nothing to send: no event is one that {settings.name} reports")
+    sender = Sender(settings, to=order.to, allowed_hosts=order.allowed_hosts, concurrency=order.concurrency)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        deliveries = runner.run(_deliver(sender, wanted))
+    if output is Format.JSON:
+        for delivery in deliveries:
+            put_json(_as_data(delivery))
+    return _tell(settings, deliveries, len(wanted))
+
+
+def _chosen_events(order: Order, settings: Notification) -> list[Event]:
+    if order.events is not None:
+        return list(read_events_file(order.events))
+    seed = secrets.randbelow(2**32) if order.seed is None else order.seed
+    say(f"seed {seed}: the same events again with --seed {seed} --count {order.count}")
+    return generated_events(count=order.count, seed=seed, clearing=settings.event == "action_clearing")
+
+
+async def _deliver(sender: Sender, events: Iterable[Event]) -> list[Delivery]:
+    """Send with a progress bar; Ctrl-C finishes what is in flight and leaves the rest unsent."""
+    events = list(events)
+    deliveries: list[Delivery] = []
+    loop = asyncio.get_running_loop()
+    with delivery_progress() as progress:
+        task = progress.add_task("sending", total=len(events), failed=0)
+
+        def stop() -> None:
+            progress.console.print("stopping: requests in flight are finished, the rest is not sent")
+            sender.stop()
+
+        loop.add_signal_handler(signal.SIGINT, stop)
+        try:
+            async with sender:
+                async for delivery in sender.send(events):
+                    deliveries.append(delivery)
+                    failed = sum(isinstance(one.outcome, GiveUp) for one in deliveries)
+                    progress.update(task, advance=1, failed=failed)
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+    return deliveries
+
+
+def delivery_progress() -> Progress:
+    """Return the progress bar of everything that sends; tasks carry a field `failed`."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("[red]{task.fields[failed]} failed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=people,
+        disable=not people.is_terminal or people.quiet,
+    )
+
+
+def _tell(settings: Notification, deliveries: list[Delivery], wanted: int) -> int:
+    delivered = sum(isinstance(delivery.outcome, Delivered) for delivery in deliveries)
+    attempts = sum(len(delivery.attempts) for delivery in deliveries)
+    unsent = sum(delivery.outcome is None for delivery in deliveries)
+    reasons = Counter(delivery.outcome.reason for delivery in deliveries if isinstance(delivery.outcome, GiveUp))
+    say(f"{delivered} of {wanted} delivered by {settings.name} in {attempts} attempts")
+    for reason, times in reasons.most_common(5):
+        say(f"  {times} given up: {reason}")
+    if unsent:
+        say(f"  {unsent} not sent, because you stopped it")
+        return 130
+    return 0 if delivered == wanted else 1
+
+
+def _as_data(delivery: Delivery) -> dict[str, object]:
+    match delivery.outcome:
+        case Delivered():
+            outcome, reason = "delivered", ""
+        case GiveUp(reason):
+            outcome = "given up"
+        case None:
+            outcome, reason = "stopped", "stopped by the user"
+    return {
+        "key": delivery.postback.key,
+        "method": delivery.postback.method,
+        "url": redacted_target(delivery.postback.url),
+        "outcome": outcome,
+        "reason": reason,
+        "attempts": delivery.attempts,
+    }

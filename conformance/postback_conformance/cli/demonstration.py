@@ -1,0 +1,104 @@
+"""Runs the demonstration, draws its progress and writes its report; what `demo` does once its flags are read."""
+
+import asyncio
+import secrets
+from pathlib import Path
+
+from postback_conformance.cli.delivering import delivery_progress
+from postback_conformance.cli.judging import evidence_of, write_page
+from postback_conformance.cli.terminal import Format, put, say, show
+from postback_conformance.demo import DOCUMENTED, NAMES, DemoResult, demo_events, demo_sources, run_demo
+from postback_conformance.errors import ConformanceError
+from postback_conformance.reports.html import html_report
+from postback_conformance.reports.machine import encode_report, machine_report
+from postback_conformance.reports.terminal import terminal_report
+from postback_conformance.traffic import open_traffic
+from postback_receiver import SqliteStore, new_event_loop
+from postback_sender import Event
+from postback_sender.delivery.policy import Delivered
+from postback_sender.sender import Delivery
+
+_STORE, _REPORT, _EXAMPLE_TEST = "captures.sqlite", "report.html", "test_postbacks.py"
+
+_TEST = '''"""Written by `postback demo`: a receiver and a sender, as fixtures. Run it with pytest."""
+
+
+def test_every_event_arrives(postback_receiver, postback_sender):
+    deliveries = postback_sender.send("{notification}", to=postback_receiver.url, count=5, seed=1)
+
+    assert len(postback_receiver.wait_for_count(5)) == len(deliveries) == 5
+'''
+
+
+def demonstrate(folder: Path, seed: int | None, output: Format) -> int:
+    """Run the whole chain, leave the results in `folder`, and return the exit code."""
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    events = demo_events(seed)
+    _prepare(folder)
+    say(f"seed {seed}: {len(events)} events of generated life cycles, through {len(NAMES)} notifications")
+    result = _run(folder / _STORE, events)
+    _report(folder, result, seed, output)
+    if result.surprises:
+        for surprise in result.surprises:
+            say(f"NOT AS IT MUST BE  {surprise}")
+        return 1
+    say("\nAs it must be: the documented example is not JSON, byte for byte as published; everything else held.")
+    say(
+        f"""
+Next:
+  open {folder / _REPORT}
+  postback check {folder / _STORE}
+  postback lint {folder / DOCUMENTED}.toml
+  postback listen --port 8080 --notification {folder}/corrected.toml
+  python -m pytest {folder / _EXAMPLE_TEST}"""
+    )
+    return 0
+
+
+def _prepare(folder: Path) -> None:
+    """Empty the folder of an earlier run's results, and write the notifications to look at."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.parent.name == ".postback":
+            # What lies here is nobody's source code; git need not see it.
+            (folder.parent / ".gitignore").write_text("*\n")
+        for name in (_STORE, f"{_STORE}-wal", f"{_STORE}-shm", _REPORT):
+            (folder / name).unlink(missing_ok=True)
+        for source in demo_sources().values():
+            for name, text in {source.name: source.text, **source.files}.items():
+                (folder / name).write_text(text, encoding="utf-8")
+        example = _TEST.replace("{notification}", str((folder / "get.toml").absolute()))
+        (folder / _EXAMPLE_TEST).write_text(example, encoding="utf-8")
+    except OSError as error:
+        raise ConformanceError(f"{folder}: cannot be written: {error.strerror}; choose another with --folder") from None
+
+
+def _run(path: Path, events: list[Event]) -> DemoResult:
+    store = SqliteStore(path)
+    try:
+        with delivery_progress() as progress, asyncio.Runner(loop_factory=new_event_loop) as runner:
+            tasks = {name: progress.add_task(name.ljust(10), total=len(events), failed=0) for name in NAMES}
+
+            def on_delivery(name: str, delivery: Delivery) -> None:
+                failed = int(not isinstance(delivery.outcome, Delivered))
+                task = tasks[name]
+                progress.update(task, advance=1, failed=progress.tasks[task].fields["failed"] + failed)
+
+            return runner.run(run_demo(store, events, on_delivery=on_delivery))
+    finally:
+        store.close()
+
+
+def _report(folder: Path, result: DemoResult, seed: int, output: Format) -> None:
+    for name, deliveries in result.deliveries.items():
+        attempts = sum(len(delivery.attempts) for delivery in deliveries)
+        say(f"  {name.ljust(10)} {len(deliveries)} postbacks in {attempts} attempts")
+    say("")
+    if output is Format.JSON:
+        put(encode_report(machine_report(result.judgement, seed=seed)))
+    else:
+        show(terminal_report(result.judgement))
+    with open_traffic(folder / _STORE) as traffic:
+        evidence = evidence_of(traffic, result.judgement.verdicts)
+        page = html_report(result.judgement, evidence, source=str(folder / _STORE), seed=seed)
+    write_page(folder / _REPORT, page)

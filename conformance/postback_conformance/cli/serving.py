@@ -1,0 +1,116 @@
+"""A receiver in the foreground; what `listen` does once its flags are read."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import msgspec
+
+from postback_conformance.cli.terminal import Format, put, say
+from postback_conformance.judge import Judge
+from postback_conformance.redaction import redacted_target
+from postback_conformance.rules import RULES
+from postback_conformance.settings_files import read_source
+from postback_conformance.traffic import pack_source
+from postback_receiver import (
+    Capture,
+    CaptureServer,
+    Endpoint,
+    ReceiverError,
+    Reply,
+    SqliteStore,
+    always,
+    capture_to_line,
+    new_event_loop,
+)
+from postback_sender import NotificationSource, parse_notification
+
+
+class Stand(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to listen, what to answer, where captures go; the flags of `listen`."""
+
+    host: str
+    port: int
+    port_file: Path | None
+    store: Path
+    notification: Path | None
+    status: int
+    max_body_bytes: int
+
+
+def serve(stand: Stand, output: Format) -> None:
+    """Receive until SIGINT or SIGTERM; every request is kept, answered and told about."""
+    source = read_source(stand.notification) if stand.notification else None
+    watcher = _Watcher(source, output)
+    endpoint = Endpoint(
+        replies=always(Reply(status=stand.status, body=_success_text(source))),
+        settings=pack_source(source) if source else None,
+    )
+    store = SqliteStore(stand.store)
+    try:
+        server = CaptureServer(
+            store,
+            [endpoint],
+            host=stand.host,
+            port=stand.port,
+            max_body_bytes=stand.max_body_bytes,
+            on_capture=watcher.arrived,
+        )
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(_serve(server, stand))
+    finally:
+        store.close()
+    say(f"{watcher.count} captured in {stand.store}")
+
+
+async def _serve(server: CaptureServer, stand: Stand) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with server:
+        if stand.port_file:
+            _write_port(stand.port_file, server.port)
+        say(f"listening on {server.url}, captures go to {stand.store}; Ctrl-C to stop")
+        await stopped.wait()
+
+
+def _write_port(path: Path, port: int) -> None:
+    """Write the port so that a reader who sees the file sees all of it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_text(f"{port}\n")
+        draft.replace(path)
+    except OSError as error:
+        raise ReceiverError(f"--port-file {path}: cannot be written: {error.strerror}") from None
+
+
+def _success_text(source: NotificationSource | None) -> bytes:
+    """Return the text by which the partner's settings recognise success, so that the sender is content."""
+    if source is None:
+        return b""
+    success = parse_notification(source, None).success_response
+    text = (success.body_equals or success.body_contains or "") if success else ""
+    return text.encode()
+
+
+class _Watcher:
+    """Prints each capture as it arrives, with the findings it gave rise to."""
+
+    def __init__(self, source: NotificationSource | None, output: Format) -> None:
+        self.count = 0
+        self._output = output
+        self._judge = Judge(parse_notification(source, None), RULES) if source else None
+
+    def arrived(self, capture: Capture) -> None:
+        self.count += 1
+        if self._output is Format.JSON:
+            put(capture_to_line(capture))
+        answered = str(capture.answer.status) if capture.answer else "no answer"
+        note = "" if not capture.truncated else ", truncated"
+        say(
+            f"{capture.id[:8]}  {capture.method} {redacted_target(capture.target)[:100]}  "
+            f"{len(capture.body)} bytes{note}  → {answered}"
+        )
+        for finding in self._judge.see(capture) if self._judge else ():
+            say(f"          ✗ {finding.rule}: {finding.message}")

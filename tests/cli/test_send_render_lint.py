@@ -1,0 +1,225 @@
+"""`send`, `render`, `lint`: from settings to requests."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from command_line import COMMAND, Run, environment
+from postback_conformance.demo import demo_sources
+from postback_receiver import Receiver, Reply
+from postback_sender.event import encode_event, example_event
+
+NOTIFICATION = """
+url = "http://127.0.0.1:1/postback?id={ActionId}&token=${TOKEN}"
+method = "POST"
+body_format = "json"
+body = '{"id": "{ActionId}", "payout": "{Payout}", "status": "{Status}"}'
+retry = [0.05]
+[headers]
+X-Api-Key = "${KEY}"
+"""
+SECRETS = {"TOKEN": "hunter2", "KEY": "swordfish"}
+
+
+@pytest.fixture
+def notification(tmp_path: Path) -> Path:
+    path = tmp_path / "n.toml"
+    path.write_text(NOTIFICATION)
+    return path
+
+
+def test_generated_events_are_sent_the_same_again_for_the_same_seed(run: Run, notification: Path) -> None:
+    bodies = []
+    for _ in range(2):
+        with Receiver() as receiver:
+            outcome = run("send", notification, "--to", receiver.url, "--count", 3, "--seed", 7, env=SECRETS)
+            bodies.append(sorted(capture.body for capture in receiver.captures()))
+        assert outcome.code == 0
+        assert "seed 7" in outcome.err
+        assert "3 of 3 delivered" in outcome.err
+        assert "hunter2" not in outcome.text
+    # Everything but the dates, which are now.
+    assert bodies[0] == bodies[1]
+
+
+def test_the_seed_is_printed_when_it_is_not_given(run: Run, notification: Path) -> None:
+    with Receiver() as receiver:
+        outcome = run("send", notification, "--to", receiver.url, "--count", 1, env=SECRETS)
+
+    assert "seed " in outcome.err
+    assert "--seed" in outcome.err
+
+
+def test_events_come_from_a_file_or_from_stdin(run: Run, notification: Path, tmp_path: Path) -> None:
+    lines = encode_event(example_event("action_lifecycle"))
+    (tmp_path / "events.ndjson").write_bytes(lines)
+    with Receiver() as receiver:
+        assert run("send", notification, "--to", receiver.url, "--events", "events.ndjson", env=SECRETS).code == 0
+        assert run("send", notification, "--to", receiver.url, "--events", "-", stdin=lines, env=SECRETS).code == 0
+        first, second = receiver.captures()
+
+    assert first.body == second.body
+    assert first.header("X-Api-Key") == ("swordfish",)
+
+
+def test_an_undelivered_event_is_exit_code_1_with_the_reason(run: Run, notification: Path) -> None:
+    with Receiver() as receiver:
+        receiver.reply(Reply(status=503))
+        outcome = run(
+            "send", notification, "--to", receiver.url, "--count", 1, "--seed", 1, "--format", "json", env=SECRETS
+        )
+
+    assert outcome.code == 1
+    assert "0 of 1 delivered" in outcome.err
+    [line] = outcome.out.splitlines()
+    delivery = json.loads(line)
+    assert delivery["outcome"] == "given up"
+    assert [attempt["status"] for attempt in delivery["attempts"]] == [503, 503]
+    assert "hunter2" not in line
+
+
+def test_ctrl_c_finishes_what_is_in_flight_and_says_what_was_not_sent(notification: Path, tmp_path: Path) -> None:
+    slow = NOTIFICATION.replace(
+        "retry = [0.05]", 'retry = [0.05]\nmaximum_requests = "2/s"\nmaximum_requests_scope = "all"'
+    )
+    notification.write_text(slow)
+    with Receiver() as receiver:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "postback_conformance", "send", str(notification), "--to", receiver.url),
+                *("--count", "50", "--seed", "1"),
+            ],
+            cwd=tmp_path,
+            env=environment(**SECRETS),
+            stderr=subprocess.PIPE,
+        )
+        receiver.wait_for_count(1, timeout=60)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        arrived = len(receiver.captures())
+
+    told = err.decode()
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    assert f"{arrived} of " in told
+    assert "not sent, because you stopped it" in told
+    assert 1 <= arrived < 25
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "code", "message"),
+    [
+        pytest.param("a =", [], 2, "n.toml: not valid TOML", id="malformed TOML"),
+        pytest.param('metod = "GET"', [], 2, 'did you mean "method"?', id="unknown key"),
+        pytest.param('body = "{join(items"', [], 2, "n.toml, body, line 1, column 12", id="template"),
+        pytest.param('[template]\nunknown_token = "error"', ["--set"], 2, "--set", id="option without value"),
+        pytest.param(
+            'url = "http://127.0.0.1/{Payuot}"\n[template]\nunknown_token = "error"', [], 2, "{Payuot}", id="token"
+        ),
+        pytest.param(
+            "", ["--to", "http://example.com"], 2, "--allow-host example.com", id="target beyond this machine"
+        ),
+        pytest.param("", ["--to", "nowhere"], 2, "expected a URL", id="target that is no URL"),
+        pytest.param("", ["--events", "missing"], 2, "missing: cannot be read", id="no events file"),
+        pytest.param("", ["--events", "bad.ndjson"], 2, "bad.ndjson", id="bad event line"),
+        pytest.param("", ["--events", "other.ndjson"], 4, "nothing to send", id="events of another kind"),
+        pytest.param("", ["--count", "0"], 2, "--count", id="no count"),
+        pytest.param("", ["--cuont", "1"], 2, "--cuont", id="unknown flag"),
+    ],
+)
+def test_what_keeps_it_from_sending_is_one_message(  # noqa: PLR0917  the columns of a table
+    run: Run, notification: Path, tmp_path: Path, settings: str, arguments: list[str], code: int, message: str
+) -> None:
+    notification.write_text(settings)
+    (tmp_path / "bad.ndjson").write_text('{"event": "action_lifecycle"\n')
+    (tmp_path / "other.ndjson").write_bytes(encode_event(example_event("job_completion")))
+
+    outcome = run("send", notification, *arguments)
+
+    assert outcome.code == code
+    assert message in outcome.err
+
+
+def test_render_prints_the_request_and_hides_secrets(run: Run, notification: Path) -> None:
+    outcome = run("render", notification, "--set", "Payout=12.50", env=SECRETS)
+
+    head, body = outcome.out.split("\n\n")
+    assert head.splitlines()[0].startswith("POST http://127.0.0.1:1/postback?id=")
+    assert "token=[hidden]" in head
+    assert "X-Api-Key: [hidden]" in head
+    assert json.loads(body)["payout"] == "12.50"
+    assert "swordfish" in run("render", notification, "--reveal", env=SECRETS).out
+
+
+def test_render_prints_bodies_for_events(run: Run, notification: Path) -> None:
+    line = encode_event(example_event("action_lifecycle"))
+
+    outcome = run("render", notification, "--body-only", "--events", "-", stdin=line * 3, env=SECRETS)
+
+    assert len(outcome.out.splitlines()) == 3
+    requests = run("render", notification, "--format", "json", env=SECRETS).out
+    assert json.loads(requests)["method"] == "POST"
+
+
+def test_lint_names_the_wounds_of_the_documented_example(run: Run, tmp_path: Path) -> None:
+    for source in demo_sources().values():
+        for name, text in {source.name: source.text, **source.files}.items():
+            (tmp_path / name).write_text(text)
+
+    wounded, mended = run("lint", "documented.toml"), run("lint", "corrected.toml")
+
+    assert (wounded.code, mended.code) == (1, 0)
+    assert "documented.json.txt, line 18" in wounded.out
+    assert "byte 29" in wounded.out
+    assert "fine" in mended.err
+
+
+def test_lint_needs_no_secrets(run: Run, notification: Path) -> None:
+    assert run("lint", notification).code == 0
+
+
+def test_every_flag_has_a_twin_in_the_environment(run: Run, notification: Path) -> None:
+    with Receiver() as receiver:
+        twins = {"POSTBACK_SEND_TO": receiver.url, "POSTBACK_SEND_COUNT": "2", "POSTBACK_SEND_SEED": "3"}
+        run("send", notification, env={**SECRETS, **twins})
+        assert len(receiver.captures()) == 2
+
+
+def test_output_into_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "rules", "list", "--format", "json"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("command", ["demo", "render", "lint", "listen", "send", "list", "show", "check", "rules"])
+def test_every_command_explains_itself(run: Run, command: str) -> None:
+    outcome = run(command, "--help")
+
+    assert outcome.code == 0
+    assert "Usage: postback" in outcome.out
+
+
+def test_without_arguments_it_says_what_there_is(run: Run) -> None:
+    outcome = run()
+
+    assert "listen" in outcome.text
+    assert "postback-kit 0" in run("--version").out
+
+
+def test_quiet_leaves_only_the_result(run: Run, notification: Path) -> None:
+    outcome = run("-q", "lint", notification)
+
+    assert (outcome.code, outcome.text) == (0, "")
