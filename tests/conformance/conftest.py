@@ -1,4 +1,4 @@
-"""What the tests of rules and reports share: settings read from TOML, and the verdicts of one rule on a few captures."""
+"""What the tests of rules and reports share: settings read from TOML, and the verdicts of one rule on captures."""
 
 from collections.abc import Callable, Iterable
 
