@@ -5,7 +5,8 @@ Each `##` section starts in an empty folder, and its code blocks are followed fr
 - `python` is run as a script, and `toml` must be well-formed. A first line that is only a comment with a file name,
   such as `# notification.toml`, means that the block is saved as that file; a `test_*.py` is then run with pytest.
 - `bash` holds commands, one a line (a backslash continues it). `postback`, `python` and `pytest` are run and must
-  succeed; a comment such as `# exit 1` at the end of the line states another exit code. `make` targets must exist.
+  succeed, with variables in front of them if there are any; a comment such as `# exit 1` at the end of the line states
+  another exit code. `make` targets must exist.
   `NOT_RUN` names the other commands a reader may be told to use; anything else is an error.
 - A `postback` line that ends in `&` runs in the background: the next line follows when it listens, and the section ends
   with Ctrl-C for it.
@@ -37,6 +38,8 @@ PATIENCE_S = 60.0
 
 BASH = ("/bin/bash", "-o", "pipefail", "-c")
 RUN = ("postback", "pytest", "python")
+# What a line sets for its command alone, as in `KEY=secret postback render`.
+VARIABLES = re.compile(r"^(?:[A-Z_]+=\S* )+")
 NOT_RUN = {
     "cd": "goes into the clone, which is where we are",
     "git": "fetches what is here already",
@@ -142,7 +145,7 @@ class Reader:
             self.run(block, [sys.executable, "-m", "pytest", name])
 
     def command(self, block: Block, command: str, output: str | None) -> None:
-        program, *words = COMMENT.sub("", command).split()
+        program, *words = VARIABLES.sub("", COMMENT.sub("", command)).split()
         if program == "make":  # running it would run this test inside itself
             unknown = set(words) - set(MAKE_TARGET.findall((REPOSITORY / "Makefile").read_text("utf-8")))
             assert not unknown, f"{block.place}: the Makefile has no target {', '.join(sorted(unknown))}"

@@ -53,15 +53,20 @@ every_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 wire_text = st.text(st.characters(max_codepoint=0xFF), max_size=8) | st.sampled_from(["/p?a=%", "//", "http://[", "?"])
 stamp = st.none() | st.integers(-(2**63), 2**63 - 1)
 any_arrival: SearchStrategy[Capture] = st.builds(
-    replace,
-    st.just(capture()),
-    body=st.binary(max_size=12) | st.sampled_from([b'{"date": "0001-01-01T00:00:00+23:59"}', b"<!DOCTYPE", b"%"]),
-    method=wire_text,
-    target=wire_text,
-    headers=st.lists(st.tuples(wire_text | st.just("Content-Type"), wire_text), max_size=3).map(tuple),
+    Capture,
+    id=st.just("c"),
+    endpoint=st.none(),
     received_at_ns=st.integers(-(2**63), 2**63 - 1),
     monotonic_ns=stamp,
     lateness_ns=st.integers(0, 2**63 - 1),
+    connection=st.just("c1"),
+    connection_request=st.just(1),
+    remote=st.just(""),
+    http_version=st.just("1.1"),
+    method=wire_text,
+    target=wire_text,
+    headers=st.lists(st.tuples(wire_text | st.just("Content-Type"), wire_text), max_size=3).map(tuple),
+    body=st.binary(max_size=12) | st.sampled_from([b'{"date": "0001-01-01T00:00:00+23:59"}', b"<!DOCTYPE", b"%"]),
     truncated=st.booleans(),
     answer=st.none() | st.builds(Answer, status=st.integers(0, 999), body=st.binary(max_size=4), sent_at_ns=stamp),
 )

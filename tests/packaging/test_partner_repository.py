@@ -151,10 +151,27 @@ def test_starting_pytest_loads_our_plugin_and_nothing_more(
     assert loaded(with_kit) - loaded(without_kit) == {"pytest_postback"}
 
 
-@pytest.mark.xfail(reason="the plugin has no fixtures yet")
-def test_a_partner_uses_our_fixture(with_kit: Environment, repository: Path) -> None:
-    test = "def test_a_postback_can_be_received(postback_receiver):\n    assert postback_receiver\n"
-    write(repository, {"tests/test_postback.py": test})
+USES_OUR_FIXTURES = """
+import urllib.request
+
+import receiver
+import sender
+
+
+def test_both_receivers_at_once(postback_receiver, postback_sender, tmp_path):
+    urllib.request.urlopen(postback_receiver.url, data=b"hello").close()
+    [capture] = postback_receiver.wait_for_count(1)
+    assert capture.body == b"hello"
+    notification = tmp_path / "n.toml"
+    notification.write_text('url = "http://127.0.0.1/x?id={ActionId}"')
+    deliveries = postback_sender.send(notification, to=postback_receiver.url, count=2, seed=1)
+    assert len(postback_receiver.wait_for_count(3)) == 1 + len(deliveries) == 3
+    assert "site-packages" not in receiver.__file__ + sender.__file__
+"""
+
+
+def test_a_partner_uses_our_fixtures_beside_packages_of_the_same_names(with_kit: Environment, repository: Path) -> None:
+    write(repository, {"tests/test_postback.py": USES_OUR_FIXTURES})
     result = with_kit.run("python -m pytest -W error tests/test_postback.py", cwd=repository)
     assert result.returncode == 0, result.stdout
     assert "1 passed" in result.stdout

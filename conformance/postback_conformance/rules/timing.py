@@ -123,11 +123,11 @@ class _RetryGap(StreamCheck):
     def see(self, capture: Capture) -> Iterator[Outcome]:
         resend = self._resends.see(capture)
         delays_ns = self.notification.retry.delays_ns
-        if resend is None or resend.after_success:
-            yield NotApplicable(why="nothing was sent again after an error")
-            return
-        if self.notification.retry.name != "custom" or resend.number > len(delays_ns):
+        if self.notification.retry.name != "custom":
             yield NotApplicable(why="impact.com publishes no delays; only a schedule in the settings can be compared")
+            return
+        if resend is None or resend.after_success or resend.number > len(delays_ns):
+            yield NotApplicable(why="nothing was sent again after an error")
             return
         if capture.monotonic_ns is None or resend.previous_ns is None:
             yield Inconclusive(why="the captures have no monotonic time stamps", captures=(capture.id,))
