@@ -33,7 +33,7 @@ def notification(tmp_path: Path) -> Path:
 
 
 def test_generated_events_are_sent_the_same_again_for_the_same_seed(run: Run, notification: Path) -> None:
-    bodies = []
+    bodies: list[list[bytes]] = []
     for _ in range(2):
         with Receiver() as receiver:
             outcome = run("send", notification, "--to", receiver.url, "--count", 3, "--seed", 7, env=SECRETS)

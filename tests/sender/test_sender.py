@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -56,7 +56,7 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(*answers: bytes | None) -> AsyncIterator[Peer]:
+async def peer(*answers: bytes | None) -> AsyncGenerator[Peer]:
     one = Peer(list(answers))
     tasks: set[asyncio.Task[None]] = set()
 

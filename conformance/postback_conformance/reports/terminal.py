@@ -52,7 +52,7 @@ def _findings(groups: tuple[FindingGroup, ...]) -> Iterator[RenderableType]:
         verdict = group.first
         title = Text.assemble(
             (f"{SYMBOLS[verdict.outcome]} {verdict.rule}", _STYLES[verdict.outcome]),
-            f"  {verdict.level}  {verdict.endpoint or ''}",
+            f"  {verdict.level}  {printable(verdict.endpoint or '')}",
             f"  ({group.count} findings, the first:)" if group.count > 1 else "",
         )
         yield Text()
@@ -82,7 +82,7 @@ def _reasons(groups: tuple[FindingGroup, ...]) -> Iterator[RenderableType]:
     for _, alike in groupby(groups, key=lambda group: group.first.rule):
         verdicts = [group.first for group in alike]
         first = verdicts[0]
-        endpoints = " ".join(verdict.endpoint or "" for verdict in verdicts)
+        endpoints = printable(" ".join(verdict.endpoint or "" for verdict in verdicts))
         yield Text()
         yield Text.assemble((f"{SYMBOLS[first.outcome]} {first.rule}", _STYLES[first.outcome]), f"  {endpoints}")
         yield Text.assemble(("  why      ", "dim"), printable(first.message))

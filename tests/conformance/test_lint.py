@@ -1,0 +1,185 @@
+"""Lint names each wound with its place, what it leads to, and what to write instead; a sound notification is clean."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from postback_conformance.demo import DOCUMENTED, NAMES, demo_sources
+from postback_conformance.lint import Complaint, lint
+from postback_sender import NotificationSource, SenderError, parse_notification
+from postback_sender.notification import Notification
+
+ReadSettings = Callable[[str], Notification]
+
+SOUND_URL = "http://127.0.0.1/p?action={ActionId}&status={Status}"
+
+
+def of_demo(name: str) -> tuple[Complaint, ...]:
+    return lint(parse_notification(demo_sources()[name], None))
+
+
+def test_the_documented_example_has_these_wounds() -> None:
+    """A token broken over two lines, numbers without quotes, and a first key without a value."""
+    assert [(complaint.place, complaint.message) for complaint in of_demo(DOCUMENTED)] == [
+        ("documented.json.txt, line 18, column 18", r"white space inside '{DeltaAmo\nunt}'"),
+        *(
+            (
+                f"documented.json.txt, line {line}, column {column}",
+                f"{{i.{field}}} stands without quotes: an absent value makes the body invalid JSON",
+            )
+            for line, column, field in ((44, 16, "amt"), (46, 14, "qty"), (47, 13, "cartamt"))
+        ),
+        (
+            "documented.json.txt",
+            (
+                "rendered for an example event it is not valid json: Expecting ':' delimiter, got ',' at byte 29 "
+                "(line 1, column 30)"
+            ),
+        ),
+    ]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != DOCUMENTED])
+def test_its_corrected_twin_and_the_other_examples_are_clean(name: str) -> None:
+    assert of_demo(name) == ()
+
+
+def test_every_complaint_says_what_to_do() -> None:
+    assert all(complaint.advice for complaint in of_demo(DOCUMENTED))
+
+
+@pytest.mark.parametrize(
+    ("template", "place", "message", "advice"),
+    [
+        ("{SubID}", "line 1, column 2", "unknown token {SubID} for action_lifecycle", "did you mean {SubId1}?"),
+        ("\\n é {payout}", "line 2, column 4", "unknown token {payout} for action_lifecycle", "did you mean {Payout}?"),
+        (
+            "{Zzz}",
+            "line 1, column 2",
+            "unknown token {Zzz} for action_lifecycle",
+            "declare it under [tokens.Zzz] if it is yours",
+        ),
+        ("{ SubId1}", "line 1, column 2", "white space inside '{ SubId1}'", "write {SubId1} on one line; "),
+        (
+            "{i.sku}",
+            "line 1, column 2",
+            "unknown token {i.sku} for action_lifecycle",
+            "item fields stand inside a join over the items, {join(items, i,",
+        ),
+        (
+            '{join(items, i, \\"{i.skuu}\\")}',
+            "line 1, column 19",
+            "unknown token {i.skuu} for action_lifecycle",
+            "did you mean {i.sku}?",
+        ),
+        (
+            '{join(items, i, \\"{i.zzz}\\")}',
+            "line 1, column 19",
+            "unknown token {i.zzz} for action_lifecycle",
+            "no source names such an item field",
+        ),
+        (
+            '{join(items, i, \\"{j.sku}\\")}',
+            "line 1, column 19",
+            "unknown token {j.sku} for action_lifecycle",
+            "item fields stand inside a join over the items, {join(items, j,",
+        ),
+    ],
+)
+def test_a_token_that_does_not_exist_is_named_with_the_nearest(
+    template: str, place: str, message: str, advice: str, read_settings: ReadSettings
+) -> None:
+    text = f"url = '{SOUND_URL}'\nmethod = 'POST'\nbody = \"'{template}'\"\n"
+    complaint = lint(read_settings(text))[0]
+    assert (complaint.place, complaint.message) == (f"example.toml, body, {place}", message)
+    assert complaint.advice.startswith(advice)
+
+
+def test_a_token_of_ones_own_is_known(read_settings: ReadSettings) -> None:
+    assert lint(read_settings(f'url = "{SOUND_URL}&x={{Text3}}"\n[tokens.Text3]\n')) == ()
+
+
+def test_an_unknown_token_is_named_also_where_rendering_refuses_it(read_settings: ReadSettings) -> None:
+    text = f'url = "{SOUND_URL}"\nmethod = "POST"\nbody = "\\"{{Zzz}}\\""\n[template]\nunknown_token = "error"\n'
+    assert [one.message for one in lint(read_settings(text))] == ["unknown token {Zzz} for action_lifecycle"]
+
+
+@pytest.mark.parametrize(
+    ("url", "messages"),
+    [
+        (SOUND_URL, []),
+        (
+            "http://h/p?status={Status}",
+            ["no {ActionId}: nothing ties a modification or reversal to its action"],
+        ),
+        ("http://h/p/{ActionId}", ["no {Status}: a reversal looks like a sale"]),
+    ],
+)
+def test_tokens_one_cannot_do_without_are_missed(url: str, messages: list[str], read_settings: ReadSettings) -> None:
+    assert [complaint.message for complaint in lint(read_settings(f'url = "{url}"'))] == messages
+
+
+def test_tokens_are_only_missed_where_they_exist(read_settings: ReadSettings) -> None:
+    assert lint(read_settings('event = "product_data_change"\nurl = "http://h/p"')) == ()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "advice"),
+    [
+        ("key=hunter2", "write key=${KEY} and set it in the environment"),
+        ("api-key=hunter2", "write api-key=${API_KEY} and set it in the environment"),
+        ("accessToken=hunter2", "write accessToken=${ACCESSTOKEN} and set it in the environment"),
+        ("key=${PARTNER_KEY}", None),
+        ("key={SubId1}", None),
+        ("key=", None),
+        ("click=hunter2", None),
+    ],
+)
+def test_a_secret_in_the_url_belongs_in_the_environment(
+    parameter: str, advice: str | None, read_settings: ReadSettings
+) -> None:
+    """One that comes from the environment already, or from a token, is no secret in clear."""
+    complaints = lint(read_settings(f'url = "{SOUND_URL}&{parameter}"'))
+    assert [complaint.advice for complaint in complaints] == ([] if advice is None else [advice])
+    assert "hunter2" not in repr(complaints)
+
+
+@pytest.mark.parametrize(
+    ("body_format", "body", "message"),
+    [
+        ("json", '{"a" "{SubId1}"}', "rendered for an example event it is not valid json: Expecting ':' delimiter"),
+        ("xml", "<a>{SubId1}", "rendered for an example event it is not valid xml: no element found"),
+        ("query", "a {SubId1}", "rendered for an example event it is not valid query: the raw byte b' '"),
+        ("xml", "<{Status}/>", "rendered for an event without values it is not valid xml: "),
+    ],
+)
+def test_a_body_that_breaks_its_format_is_rendered_to_show_it(
+    body_format: str, body: str, message: str, read_settings: ReadSettings
+) -> None:
+    text = f"url = '{SOUND_URL}'\nmethod = 'POST'\nbody_format = '{body_format}'\nbody = '{body}'"
+    (complaint,) = lint(read_settings(text))
+    assert complaint.message.startswith(message)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    url=st.text("http:/[]?&=#{}TokenActionId%\\ü", max_size=30),
+    body=st.text('{}[]"<>&:,join(items, i.sku)\\Payout\n', max_size=40),
+    body_format=st.sampled_from(["json", "xml", "query"]),
+    unknown=st.sampled_from(["keep", "empty", "error"]),
+)
+def test_any_notification_can_be_linted(url: str, body: str, body_format: str, unknown: str) -> None:
+    def quoted(text: str) -> str:
+        return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+
+    text = (
+        f'url = {quoted(url)}\nmethod = "POST"\nbody_format = "{body_format}"\nbody = {quoted(body)}\n'
+        f'[template]\nunknown_token = "{unknown}"\n'
+    )
+    try:
+        notification = parse_notification(NotificationSource(name="any.toml", text=text), None)
+    except SenderError:
+        return
+    assert all(complaint.place and complaint.message and complaint.advice for complaint in lint(notification))

@@ -1,0 +1,158 @@
+"""Captures are read from a store or from NDJSON; what cannot be read is told with what, where, and what to do."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from postback_conformance.errors import TrafficError
+from postback_conformance.rules.examples import JSON_SETTINGS, capture
+from postback_conformance.settings_files import load_notification, read_source
+from postback_conformance.traffic import notifications_of, open_traffic, pack_source, unpack_source
+from postback_receiver import Capture, SqliteStore, StoreError, capture_to_line
+from postback_sender.notification import NotificationSource
+from postback_sender.settings_table import NotificationError
+
+ARRIVED = [replace(capture(b"%d" % number), id=f"c{number}") for number in range(3)]
+SOURCE = NotificationSource(name="n.toml", text=JSON_SETTINGS)
+
+
+def fill_store(path: Path, arrived: Sequence[Capture], endpoints: Mapping[str, bytes | None]) -> None:
+    async def fill() -> None:
+        store = SqliteStore(path)
+        await store.set_endpoints(endpoints)
+        for one in arrived:
+            await store.append(one)
+        store.close()
+
+    asyncio.run(fill())
+
+
+def read(path: Path) -> list[Capture]:
+    with open_traffic(path) as traffic:
+        return list(traffic.read())
+
+
+def test_a_store_gives_its_captures_and_what_each_endpoint_was_set_to(tmp_path: Path) -> None:
+    path = tmp_path / "captures.db"
+    fill_store(path, ARRIVED, {"/": pack_source(SOURCE), "/quiet": None})
+    with open_traffic(path) as traffic:
+        assert (traffic.name, traffic.count) == (str(path), 3)
+        assert list(traffic.read()) == ARRIVED
+        assert list(traffic.read()) == ARRIVED, "it can be read again, for the evidence"
+        assert list(notifications_of(traffic.settings, name=traffic.name)) == ["/"]
+
+
+@pytest.mark.parametrize("separator", [b"\n", b"\r\n", b"\n\n \n"])
+def test_ndjson_gives_its_captures_whatever_ends_a_line(separator: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "captures.ndjson"
+    path.write_bytes(b"\n" * 100 + separator.join(map(capture_to_line, ARRIVED)))
+    assert read(path) == ARRIVED
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \n"])
+def test_an_empty_file_holds_no_captures(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "empty"
+    path.write_bytes(data)
+    assert read(path) == []
+
+
+def test_a_file_that_is_cut_off_gives_what_is_whole_and_names_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "cut.ndjson"
+    path.write_bytes(b"\n".join(map(capture_to_line, ARRIVED))[:-20])
+    with open_traffic(path) as traffic:
+        captures = iter(traffic.read())
+        assert [next(captures), next(captures)] == ARRIVED[:2]
+        with pytest.raises(TrafficError) as caught:
+            next(captures)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: Line 3 is not a capture: expected one JSON object in format postback-capture/1")
+    assert message.endswith("; export it again, or take that line out")
+
+
+@pytest.mark.parametrize(
+    ("data", "got"),
+    [
+        (b"hello, world", "b'hello, world'"),
+        (b"\x00\xff", r"b'\x00\xff'"),
+        (b"[{}]", "b'[{}]'"),
+        (b"SQLite form", "b'SQLite"),
+    ],
+)
+def test_a_file_that_is_neither_is_told_with_how_it_begins(data: bytes, got: str, tmp_path: Path) -> None:
+    path = tmp_path / "other"
+    path.write_bytes(data)
+    with pytest.raises(TrafficError) as caught:
+        read(path)
+    assert str(caught.value).startswith(f"{path}: expected a capture store or NDJSON, one capture a line; got {got}")
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "nothing.db"
+    with pytest.raises(TrafficError) as caught:
+        read(path)
+    expected = f"{path}: cannot be read: No such file or directory; expected a capture store or NDJSON"
+    assert str(caught.value) == expected
+
+
+def test_a_folder_is_no_traffic(tmp_path: Path) -> None:
+    with pytest.raises(TrafficError, match="cannot be read: Is a directory"):
+        read(tmp_path)
+
+
+def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    path.write_bytes(b"SQLite format 3\0" + b"\0" * 100)
+    with pytest.raises(StoreError, match=r"other\.db"):
+        read(path)
+
+
+def test_without_settings_somebody_has_to_say_what_should_have_arrived() -> None:
+    with pytest.raises(TrafficError) as caught:
+        notifications_of({"/": None}, name="captures.ndjson")
+    assert str(caught.value) == (
+        "captures.ndjson: nothing says what these captures should look like; pass --notification NOTIFICATION.toml"
+    )
+
+
+def test_a_source_that_was_kept_is_the_source() -> None:
+    source = NotificationSource(name="ü.toml", text=JSON_SETTINGS, files={"body.json": "{}\n"})
+    assert unpack_source(pack_source(source)) == source
+
+
+@pytest.mark.parametrize("packed", [b"", b"{}", b"\xff", b"[]"])
+def test_settings_that_cannot_be_read_say_what_to_pass_instead(packed: bytes) -> None:
+    with pytest.raises(TrafficError, match=r"endpoint settings cannot be read: .*; pass --notification"):
+        unpack_source(packed)
+
+
+def test_a_notification_is_read_with_the_body_file_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "n.toml").write_text('url = "http://h/"\nmethod = "POST"\nbody_file = "b.json"\n', "utf-8")
+    (tmp_path / "b.json").write_text('{"id": "{ActionId} ü"}', "utf-8")
+    notification = load_notification(tmp_path / "n.toml", None)
+    assert notification.body is not None
+    assert notification.body.source == '{"id": "{ActionId} ü"}'
+    assert read_source(tmp_path / "n.toml").name == "n.toml"
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "n.toml: cannot be read: No such file or directory"),
+        ({"n.toml": b'body_file = "b.json"'}, "b.json: cannot be read: No such file or directory"),
+        ({"n.toml": b'url = "\xff"'}, "n.toml: not UTF-8 at byte 7"),
+        ({"n.toml": b" " * (4 * 1024 * 1024 + 1)}, "n.toml: larger than 4 MiB; expected a settings or template file"),
+        ({"n.toml": b"url = "}, "n.toml: not valid TOML: "),
+    ],
+    ids=["no file", "no body file", "not UTF-8", "too large", "not TOML"],
+)
+def test_a_notification_that_cannot_be_read_is_told_with_its_file(
+    files: dict[str, bytes], message: str, tmp_path: Path
+) -> None:
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(NotificationError) as caught:
+        load_notification(tmp_path / "n.toml", None)
+    assert message in str(caught.value)
