@@ -90,7 +90,7 @@ def on_terminal(judgement: Judgement, *, color: bool = False) -> str:
 
 def test_the_machine_report_has_the_shape_programs_rely_on(judgement: Judgement) -> None:
     report = json.loads(encode_report(machine_report(judgement, seed=7)))
-    assert list(report) == ["format", "subject", "captures", "seed", "verdicts", "summary"]
+    assert list(report) == ["format", "subject", "captures", "left_out", "seed", "verdicts", "summary"]
     assert (report["format"], report["subject"], report["captures"], report["seed"]) == (
         "postback-verdicts/1",
         "sender",

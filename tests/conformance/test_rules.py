@@ -229,10 +229,42 @@ CLAIMS: dict[str, tuple[str, str, tuple[Capture, ...], OutcomeName]] = {
         "inconclusive",
     ),
     "a URL without parameters asks for none": (
-        "http.repeated-parameter",
+        "http.target",
         JSON_SETTINGS,
         (capture(b"{}", target="/postback?extra=1"),),
+        "pass",
+    ),
+    "a request without a query repeats nothing": (
+        "http.repeated-parameter",
+        JSON_SETTINGS,
+        (capture(b"{}"),),
         "not_applicable",
+    ),
+    "a name in braces that is no token of the template may be a value": (
+        "value.unreplaced-token",
+        JSON_SETTINGS,
+        (capture(b'{"id": "{SubId9}"}'),),
+        "inconclusive",
+    ),
+    "the same bytes after a final answer, with another update in between, may be an honest return": (
+        "delivery.retry-only-after-error",
+        JSON_SETTINGS,
+        (
+            capture(b'{"id": "1", "date": "a"}', status=404),
+            capture(b'{"id": "1", "date": "b"}', at_s=1),
+            capture(b'{"id": "1", "date": "a"}', at_s=2),
+        ),
+        "inconclusive",
+    ),
+    "updates of other actions in between make a resend no less certain": (
+        "delivery.retry-only-after-error",
+        JSON_SETTINGS,
+        (
+            capture(b'{"id": "1", "date": "a"}', status=404),
+            capture(b'{"id": "2", "date": "b"}', at_s=1),
+            capture(b'{"id": "1", "date": "a"}', at_s=2),
+        ),
+        "fail",
     ),
     "a parameter the URL does not name may be added once": (
         "http.repeated-parameter",
@@ -241,7 +273,7 @@ CLAIMS: dict[str, tuple[str, str, tuple[Capture, ...], OutcomeName]] = {
         "pass",
     ),
     "a parameter without a value has to be there": (
-        "http.repeated-parameter",
+        "http.target",
         QUERY_SETTINGS,
         (capture(method="GET", target="/postback?id=1"),),
         "fail",
@@ -393,7 +425,7 @@ def test_a_verdict_rests_on_what_the_data_can_tell(
             "value.unreplaced-token",
             JSON_SETTINGS,
             capture(b'{"id": "{ActionId}"}'),
-            ("{ActionId} stands in the body as it stood in the template", (8, 18)),
+            ("{ActionId} stands in the body as it stands in the template", (8, 18)),
         ),
         (
             "body.empty-on-get",

@@ -16,6 +16,7 @@ def machine_report(judgement: Judgement, *, seed: int | None = None, subject: Su
         "format": FORMAT,
         "subject": subject,
         "captures": judgement.captures,
+        "left_out": judgement.left_out,
         "seed": seed,
         "verdicts": [msgspec.to_builtins(verdict) for verdict in judgement.verdicts],
         "summary": summary(judgement.verdicts),

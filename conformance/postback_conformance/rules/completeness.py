@@ -26,7 +26,9 @@ RULES = (
         requirement="Every capture holds its whole request.",
         needs="any capture",
         fix="Raise the receiver's body limit, or find out why the sender hung up; other rules cannot tell meanwhile.",
-        sources=(Source(document="design of this project", section="captures as evidence", certainty="inferred"),),
+        sources=(
+            Source(document="Postback Kit", section="ARCHITECTURE.md: a capture is evidence", certainty="inferred"),
+        ),
         start=each_capture(_complete),
         passing=example(JSON_SETTINGS, capture(b"{}")),
         failing=example(JSON_SETTINGS, capture(b'{"id', truncated=True)),

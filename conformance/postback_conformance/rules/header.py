@@ -66,7 +66,14 @@ RULES = (
         requirement="A body comes with the content type of its format.",
         needs="a notification with a body",
         fix="Do not rely on the content type to choose a parser; read the body by the format you configured.",
-        sources=(Source(document="facts of this project", section="body formats", certainty="inferred"),),
+        sources=(
+            Source(
+                document="help centre, Enable Action Clearing Events Notification",
+                section="step 5: a body format, no content type",
+                date="2023-08-31",
+            ),
+            Source(document="RFC 8259, RFC 7303, WHATWG URL", section="media types", certainty="inferred"),
+        ),
         start=each_capture(_content_type),
         passing=example(JSON_SETTINGS, capture(b"{}", headers=(("content-type", "application/json; charset=utf-8"),))),
         failing=example(JSON_SETTINGS, capture(b"{}", headers=(("Content-Type", "text/plain"),))),

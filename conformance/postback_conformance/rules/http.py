@@ -31,37 +31,49 @@ def _method(notification: Notification, capture: Capture) -> Outcome | None:
     )
 
 
-def _path(notification: Notification, capture: Capture) -> Outcome | None:
+def _target(notification: Notification, capture: Capture) -> Outcome | None:
     expected, pattern = _path_pattern(notification)
-    if pattern.fullmatch(capture.path):
+    if not pattern.fullmatch(capture.path):
+        return Fail(
+            message=f"the request went to {capture.path}, the notification says {expected}",
+            expected=expected,
+            actual=capture.path,
+            captures=(capture.id,),
+        )
+    wanted, actual = _parameters(notification), _names(capture.query)
+    missing = [name for name in dict.fromkeys(wanted) if name not in actual]
+    if not missing:
         return None
     return Fail(
-        message=f"the request went to {capture.path}, the notification says {expected}",
-        expected=expected,
-        actual=capture.path,
-        captures=(capture.id,),
-    )
-
-
-def _parameters(notification: Notification, capture: Capture) -> Outcome | None:
-    query = _skeleton(notification).partition("?")[2]
-    # A name that holds a token can be any name.
-    expected = [name for name, _ in parse_qsl(query, keep_blank_values=True) if _TOKEN not in name]
-    if not expected:
-        return NotApplicable(why="the notification's URL has no parameters")
-    actual = [name for name, _ in parse_qsl(capture.query, keep_blank_values=True)]
-    missing = [name for name in dict.fromkeys(expected) if name not in actual]
-    repeated = [name for name in dict.fromkeys(actual) if actual.count(name) > max(1, expected.count(name))]
-    if not missing and not repeated:
-        return None
-    what = [f"lacks {', '.join(missing)}"] if missing else []
-    what += [f"repeats {', '.join(repeated)}"] if repeated else []
-    return Fail(
-        message=f"the query {' and '.join(what)}",
-        expected=", ".join(expected),
+        message=f"the query lacks {', '.join(missing)}",
+        expected=", ".join(wanted),
         actual=", ".join(actual) or "no parameters",
         captures=(capture.id,),
     )
+
+
+def _repeated(notification: Notification, capture: Capture) -> Outcome | None:
+    if not capture.query:
+        return NotApplicable(why="the request has no query")
+    wanted, actual = _parameters(notification), _names(capture.query)
+    repeated = [name for name in dict.fromkeys(actual) if actual.count(name) > max(1, wanted.count(name))]
+    if not repeated:
+        return None
+    return Fail(
+        message=f"the query repeats {', '.join(repeated)}; servers keep the first, the last, or all",
+        expected="each parameter as often as the notification's URL names it",
+        actual=", ".join(actual),
+        captures=(capture.id,),
+    )
+
+
+def _parameters(notification: Notification) -> list[str]:
+    """Return the names of the URL's parameters; one that holds a token can be any name and is left out."""
+    return [name for name in _names(_skeleton(notification).partition("?")[2]) if _TOKEN not in name]
+
+
+def _names(query: str) -> list[str]:
+    return [name for name, _ in parse_qsl(query, keep_blank_values=True)]
 
 
 def _skeleton(notification: Notification) -> str:
@@ -93,22 +105,22 @@ RULES = (
     Rule(
         id="http.target",
         level="MUST",
-        requirement="The request goes to the path of the notification's URL.",
+        requirement="The request goes to the path of the notification's URL, with every parameter it names.",
         needs="any capture",
         fix="Compare the URL at impact.com with the notification file; proxies in front may rewrite paths.",
         sources=(_SETUP,),
-        start=each_capture(_path),
+        start=each_capture(_target),
         passing=example(JSON_SETTINGS, capture(b"{}")),
         failing=example(JSON_SETTINGS, capture(b"{}", target="/postbak")),
     ),
     Rule(
         id="http.repeated-parameter",
         level="MUST",
-        requirement="Each parameter of the notification's URL is there, as often as the URL names it.",
-        needs="a notification whose URL has parameters",
+        requirement="No parameter comes more often than the notification's URL names it.",
+        needs="a request with a query",
         fix="Compare the URL at impact.com with the notification file; an unencoded & or ? in a value adds parameters.",
         sources=(_SETUP, Source(document="captured calls", section="May 2026", certainty="third-party")),
-        start=each_capture(_parameters),
+        start=each_capture(_repeated),
         passing=example(QUERY_SETTINGS, capture(method="GET", target="/postback?id=1&sub=")),
         failing=example(QUERY_SETTINGS, capture(method="GET", target="/postback?id=1&sub=a&sub=b")),
     ),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from postback_conformance.rule import Rule, Source, StreamCheck
 from postback_conformance.rules.examples import JSON_SETTINGS, capture, example
-from postback_conformance.rules.resends import Resends
+from postback_conformance.rules.resends import Resends, undecided
 from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome, Pass
 from postback_receiver import Capture
 from postback_sender.delivery.retry import Failure
@@ -30,15 +30,17 @@ class _OnlyAfterError(StreamCheck):
                 why="the same bytes came again after a success: a resend, or an action back in an earlier state",
                 captures=(resend.previous_id, capture.id),
             )
-        elif not self.notification.retry.retries(Failure.ANSWER, resend.previous_status):
+        elif self.notification.retry.retries(Failure.ANSWER, resend.previous_status):
+            yield Pass()
+        elif not resend.is_certain:
+            yield undecided(resend, capture)
+        else:
             yield Fail(
                 message=f"sent again after an answer of {resend.previous_status}",
                 expected=f"no retry after {resend.previous_status}, by the profile {self.notification.retry.name}",
                 actual="the same bytes again",
                 captures=(resend.previous_id, capture.id),
             )
-        else:
-            yield Pass()
 
 
 class _RetryCount(StreamCheck):
@@ -55,6 +57,8 @@ class _RetryCount(StreamCheck):
             yield NotApplicable(why="nothing was sent again after an error")
         elif resend.number <= allowed:
             yield Pass()
+        elif not resend.is_certain:
+            yield undecided(resend, capture)
         else:
             yield Fail(
                 message=f"the same request came {resend.number + 1} times",

@@ -17,23 +17,32 @@ _TOKEN_IN_URL = re.compile(rf"(?:\{{|%7[Bb]){_NAME}(?:\}}|%7[Dd])".encode())
 def _unreplaced_token(notification: Notification, capture: Capture) -> Outcome | None:
     pattern = _TOKEN_IN_URL if notification.body_format == "query" else _TOKEN
     if found := pattern.search(capture.body):
-        return _finding(capture, found, "body", Where(span=found.span()))
+        return _outcome(notification, capture, found, "body", Where(span=found.span()))
     if found := _TOKEN_IN_URL.search(capture.target.encode("latin-1")):
-        return _finding(capture, found, "target", Where())
+        return _outcome(notification, capture, found, "target", Where())
     if capture.truncated:
         return Inconclusive(why="the body was not captured to its end", captures=(capture.id,))
     return None
 
 
-def _finding(capture: Capture, found: re.Match[bytes], place: str, where: Where) -> Fail:
+def _outcome(notification: Notification, capture: Capture, found: re.Match[bytes], place: str, where: Where) -> Outcome:
     token = f"{{{found[1].decode()}}}"
+    if found[1].decode() not in _names(notification):
+        return Inconclusive(
+            why=f"{token} stands in the {place}; the template has no such token, so it may be a value",
+            captures=(capture.id,),
+        )
     return Fail(
-        message=f"{token} stands in the {place} as it stood in the template",
+        message=f"{token} stands in the {place} as it stands in the template",
         expected="the value of the token, or nothing",
         actual=token,
         captures=(capture.id,),
         where=where,
     )
+
+
+def _names(notification: Notification) -> frozenset[str]:
+    return notification.url.names | (notification.body.names if notification.body else frozenset())
 
 
 RULES = (
@@ -49,6 +58,6 @@ RULES = (
         ),
         start=each_capture(_unreplaced_token),
         passing=example(JSON_SETTINGS, capture(b'{"id": "{}", "sub": "{x"}')),
-        failing=example(JSON_SETTINGS, capture(b'{"id": "{SubId9}"}')),
+        failing=example(JSON_SETTINGS, capture(b'{"id": "{ActionId}"}')),
     ),
 )
