@@ -6,6 +6,7 @@ The file is TOML. Reading is pure: the file's text, the files it refers to and t
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, NoReturn, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -14,6 +15,7 @@ from postback_sender.matcher import ResponseMatcher
 from postback_sender.quantities import QuantityError, Rate, parse_duration, parse_rate
 from postback_sender.settings_table import decode_table, fail, read_toml
 from postback_sender.template import Template, TemplateOptions
+from postback_sender.template.nodes import Text
 from postback_sender.tokens import EventKind, TokenType, item_fields, tokens_for
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -121,7 +123,7 @@ class _Reader:
         return Notification(
             name=self._source.name,
             event=file.event,
-            url=Template.parse(url, options=options, name=f"{self._source.name}, url"),
+            url=self._url(Template.parse(url, options=options, name=f"{self._source.name}, url")),
             method=method,
             body_format=file.body_format,
             body=None if body is None else Template.parse(body, options=options, name=self._body_name(body_name)),
@@ -137,6 +139,18 @@ class _Reader:
             template=options,
             tokens={name: self._table(table, UserToken, f"tokens.{name}") for name, table in file.tokens.items()},
         )
+
+    def _url(self, url: Template) -> Template:
+        skeleton = "".join(node.text if isinstance(node, Text) else "0" for node in url.nodes)
+        try:
+            parts = urlsplit(skeleton)
+            is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_usable = False
+        if not is_usable:
+            # What follows the path may carry a secret.
+            self._fail(f"url: expected a URL such as http://127.0.0.1/postback, got {skeleton.split('?')[0]!r}", "url")
+        return url
 
     def _body(self, file: _File) -> tuple[str | None, str]:
         if file.body is not None and file.body_file is not None:

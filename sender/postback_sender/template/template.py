@@ -7,6 +7,7 @@ from typing import Self
 from postback_sender.errors import RenderError
 from postback_sender.template.compiler import Items, Step, Values, compile_nodes
 from postback_sender.template.context import Format
+from postback_sender.template.matching import Match, Matcher, Mismatch
 from postback_sender.template.nodes import Node, token_nodes
 from postback_sender.template.options import TemplateOptions
 from postback_sender.template.parser import parse_nodes
@@ -23,6 +24,7 @@ class Template:
         self.options = options
         self.name = name
         self._compiled = lru_cache(maxsize=8)(self._compile)
+        self._matcher = lru_cache(maxsize=8)(self._make_matcher)
 
     @classmethod
     def parse(cls, source: str, *, options: TemplateOptions = _DEFAULTS, name: str = "template") -> Self:
@@ -48,6 +50,16 @@ class Template:
                 f"{self.name}: a value holds the lone surrogate {error.object[error.start]!a}, which UTF-8 cannot "
                 "carry; expected text that can be sent"
             ) from None
+
+    def match(self, data: bytes, *, context: Format) -> Match | Mismatch:
+        """Take a rendered text apart: the value of every token with its bytes, or where it leaves the template.
+
+        Values are unescaped for the context they stand in. Takes time in proportion to the data.
+        """
+        return self._matcher(context).match(data)
+
+    def _make_matcher(self, text_format: Format) -> Matcher:
+        return Matcher(self.nodes, text_format=text_format, options=self.options)
 
     def _compile(self, text_format: Format, known: frozenset[str]) -> Step:
         return compile_nodes(
