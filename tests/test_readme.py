@@ -4,10 +4,10 @@ Each `##` section starts in an empty folder, and its code blocks are followed fr
 
 - `python` is run as a script, and `toml` must be well-formed. A first line that is only a comment with a file name,
   such as `# notification.toml`, means that the block is saved as that file; a `test_*.py` is then run with pytest.
-- `bash` holds commands, one a line (a backslash continues it). `postback`, `python` and `pytest` are run and must
-  succeed, with variables in front of them if there are any; a comment such as `# exit 1` at the end of the line states
-  another exit code. `make` targets must exist.
-  `NOT_RUN` names the other commands a reader may be told to use; anything else is an error.
+- `bash` holds commands, one a line (a backslash continues it). `postback`, `python`, `pytest` and `echo` are run and
+  must succeed, with variables in front of them if there are any; a comment such as `# exit 1` at the end of the line
+  states another exit code. `make` targets must exist. `NOT_RUN` names the other commands a reader may be told to use;
+  anything else is an error.
 - A `postback` line that ends in `&` runs in the background: the next line follows when it listens, and the section ends
   with Ctrl-C for it.
 - `console` is a `bash` block in which commands start with `$ `. The other lines are their output, `...` is any text.
@@ -37,7 +37,7 @@ REPOSITORY = Path(__file__).parents[1]
 PATIENCE_S = 60.0
 
 BASH = ("/bin/bash", "-o", "pipefail", "-c")
-RUN = ("postback", "pytest", "python")
+RUN = ("echo", "postback", "pytest", "python")
 # What a line sets for its command alone, as in `KEY=secret postback render`.
 VARIABLES = re.compile(r"^(?:[A-Z_]+=\S* )+")
 NOT_RUN = {

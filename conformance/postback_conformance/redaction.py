@@ -4,6 +4,10 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote
 
+import msgspec
+
+from postback_receiver import Capture
+
 SHOWN = "[hidden]"
 
 _SECRET_HEADER = re.compile(r"(?i)auth|cookie|token|secret|key|signature|passw")
@@ -11,6 +15,13 @@ _SECRET_HEADER = re.compile(r"(?i)auth|cookie|token|secret|key|signature|passw")
 _SECRET_PARAMETER = re.compile(r"(?i)(?:token|secret|key|signature|sig|password|passwd|pwd|auth)$")
 _PARAMETER = re.compile(r"([?&])([^=&#]*)=([^&#]+)")
 _PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#@]*:[^/?#@]*(?=@)")
+
+
+def redacted(capture: Capture) -> Capture:
+    """Return a capture with secret headers and parameters hidden; bodies stay as they are."""
+    return msgspec.structs.replace(
+        capture, target=redacted_target(capture.target), headers=tuple(redacted_headers(capture.headers))
+    )
 
 
 def redacted_headers(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:

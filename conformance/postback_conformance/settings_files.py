@@ -17,7 +17,7 @@ def read_source(path: Path) -> NotificationSource:
     files: dict[str, str] = {}
     body_file = _body_file(text)
     if body_file is not None:
-        files[body_file] = _read(path.parent / body_file)
+        files[body_file] = _read(path.parent / body_file, why=f" (the body_file of {path.name})")
     return NotificationSource(name=path.name, text=text, files=files)
 
 
@@ -35,7 +35,7 @@ def _body_file(text: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, *, why: str = "") -> str:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise NotificationError(f"{path}: larger than {_MAX_BYTES >> 20} MiB; expected a settings or template file")
@@ -43,4 +43,4 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise NotificationError(f"{path}: not UTF-8 at byte {error.start}") from None
     except OSError as error:
-        raise NotificationError(f"{path}: cannot be read: {error.strerror}") from None
+        raise NotificationError(f"{path}: cannot be read{why}: {error.strerror}") from None

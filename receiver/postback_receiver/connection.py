@@ -5,6 +5,7 @@ The numbers live on the protocol object of the connection and so end with it.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 from aiohttp import StreamReader, web
@@ -38,15 +39,34 @@ _HTTP: Final[dict[str, Any]] = {
 class CaptureConnection(web.RequestHandler):
     """aiohttp's connection, with a name."""
 
-    def __init__(self, server: web.Server, *, loop: asyncio.AbstractEventLoop, name: str) -> None:
+    def __init__(
+        self, server: web.Server, *, loop: asyncio.AbstractEventLoop, name: str, on_unreadable: Callable[[str], None]
+    ) -> None:
         super().__init__(server, loop=loop, **_HTTP)
         self.name = name
+        self._on_unreadable = on_unreadable
         self._requests = 0
 
     def next_request(self) -> int:
         """The number of the request that is about to be handled: 1 for the first."""
         self._requests += 1
         return self._requests
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what aiohttp could not read as HTTP, and report it; anything else is left to aiohttp."""
+        if status >= 500:
+            return super().handle_error(request, status, exc, message)
+        # aiohttp's own text and log repeat the bytes, and those may hold a secret.
+        self._on_unreadable(type(exc).__name__)
+        answer = web.Response(status=status, text="This request could not be read as HTTP. It was not recorded.\n")
+        answer.force_close()
+        return answer
 
     @property
     def remote(self) -> str:

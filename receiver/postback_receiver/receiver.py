@@ -73,6 +73,11 @@ class Receiver:
         """The port in use."""
         return self._server.port
 
+    @property
+    def unreadable_requests(self) -> int:
+        """Requests that could not be read as HTTP: answered with 400, and not recorded."""
+        return self._server.unreadable_requests
+
     def reply(
         self,
         *replies: Reply,

@@ -81,6 +81,7 @@ class CaptureServer:
         self._gauge = LatenessGauge()
         self._closing = False
         self._store_failures = 0
+        self._unreadable_requests = 0
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -101,6 +102,15 @@ class CaptureServer:
         """Requests that were answered 503 because the store could not keep them."""
         return self._store_failures
 
+    @property
+    def unreadable_requests(self) -> int:
+        """Requests that could not be read as HTTP: answered with 400, and not recorded."""
+        return self._unreadable_requests
+
+    def _unreadable(self, reason: str) -> None:
+        self._unreadable_requests += 1
+        _log.warning("A request could not be read as HTTP (%s): answered 400, not recorded", reason)
+
     async def __aenter__(self) -> Self:
         """Start to listen; ListenError when the port cannot be had, StoreError when the store cannot be written."""
         await self._store.set_endpoints(self._endpoints.settings())
@@ -109,7 +119,8 @@ class CaptureServer:
         numbers = itertools.count(1)
 
         def connect() -> CaptureConnection:
-            return CaptureConnection(web_server, loop=loop, name=f"c{next(numbers)}")
+            name = f"c{next(numbers)}"
+            return CaptureConnection(web_server, loop=loop, name=name, on_unreadable=self._unreadable)
 
         listener = await listen(connect, host=self._host, port=self._port)
         self._host, self._port = listener.sockets[0].getsockname()[:2]

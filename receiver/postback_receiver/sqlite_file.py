@@ -5,6 +5,7 @@ a database, so one plain read answers the question before SQLite itself opens an
 is switched to write-ahead logging, and so are in the file proper and not in its log.
 """
 
+import os
 import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -72,9 +73,20 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
             raise StoreError(path=str(path), reason="there is no such file. Check the path.") from None
         if is_empty:
             raise StoreError(path=str(path), reason="the file is empty; no receiver has written to it yet.")
-        return sqlite3.connect(
-            _uri(path, "ro"), uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
+        return _reading_connection(path)
+
+
+def _reading_connection(path: Path) -> sqlite3.Connection:
+    log = path.with_name(f"{path.name}-wal")
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        # Opened for writing, so that the last to leave clears SQLite's two helper files away; nothing is written.
+        uri = _uri(path, "rw")
+    else:
+        # Where nothing may be written, SQLite cannot make these files; without a log nobody is writing, either.
+        uri = _uri(path, "ro") + ("" if log.exists() else "&immutable=1")
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
 
 
 @contextmanager
@@ -119,11 +131,16 @@ def _is_empty_or_ours(path: Path) -> bool:
 
 
 def _make_folder(folder: Path) -> None:
+    """Make our own folder; any other must be there, or a slip of the pen would leave a tree of new folders."""
     if folder.exists():
         return
-    folder.mkdir(parents=True)
-    if folder.name == OWN_FOLDER:
-        (folder / ".gitignore").write_text("# Made by Postback Kit: captured traffic may hold secrets.\n*\n")
+    own = next((one for one in (folder, *folder.parents) if one.name == OWN_FOLDER), None)
+    if own is None:
+        raise StoreError(path=str(folder), reason="there is no such folder. Make it first, or check the path.")
+    if not own.exists():
+        own.mkdir()
+        (own / ".gitignore").write_text("# Made by Postback Kit: captured traffic may hold secrets.\n*\n")
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -23,7 +23,6 @@ T = TypeVar("T", bound=msgspec.Struct)
 Method = Literal["GET", "POST"]
 BodyFormat = Literal["query", "json", "xml"]
 
-_DEFAULT_TIMEOUT_NS = parse_duration("10s")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # RFC 9110 §5.6.2 (token) and §5.5: what a header may be called, and that its value stays on one line.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -132,7 +131,8 @@ class _Reader:
             maximum_requests=self._rate(file.maximum_requests),
             maximum_requests_scope=file.maximum_requests_scope,
             retry=self._retry(file.retry),
-            timeout_ns=self._duration(file.timeout, "timeout") or _DEFAULT_TIMEOUT_NS,
+            timeout_ns=self._duration(file.timeout, "timeout")
+            or self._fail("timeout: expected more than 0", "timeout"),
             level=file.level,
             success_response=self._matcher(file.success_response, "success_response"),
             error_response=self._matcher(file.error_response, "error_response"),

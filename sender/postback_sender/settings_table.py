@@ -16,6 +16,15 @@ from postback_sender.errors import SenderError
 T = TypeVar("T", bound=msgspec.Struct)
 
 _TABLE_HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]")
+# What a writer of TOML calls what msgspec calls otherwise.
+_TOML_WORDS = {
+    "str": "text",
+    "int": "whole number",
+    "float": "number",
+    "array": "list",
+    "object": "table",
+    "bool": "true or false",
+}
 _AT_KEY = re.compile(r" - at `\$\.?([^`]*)`")
 
 
@@ -51,6 +60,9 @@ def decode_table(table: Mapping[str, Any], kind: type[T], *, path: str, text: st
         place = _AT_KEY.search(str(error))
         key = place[1] if place else ""
         reason = _AT_KEY.sub("", str(error)).replace("`", "")
+        for ours, theirs in _TOML_WORDS.items():
+            reason = re.sub(rf"\b{ours}\b", theirs, reason)
+        key = key.removesuffix("[...]")
         message = f"{dotted(path, key)}: {reason[:1].lower()}{reason[1:]}"
         fail(message, path, key.split("[")[0].split(".")[0], text=text, name=name)
 

@@ -1,5 +1,6 @@
 """`listen`, `list`, `show`, `check`: receive something, look at it, judge it."""
 
+import gzip
 import json
 import signal
 import socket
@@ -190,7 +191,7 @@ def test_what_keeps_it_from_listening_is_one_message(
         pytest.param(["check", "cut.ndjson", "--notification", "n.toml"], 2, "Line 1", id="cut line"),
         pytest.param(["check", "empty.ndjson", "--notification", "n.toml"], 4, "holds no captures", id="empty file"),
         pytest.param(["list", "missing"], 2, "missing", id="list: no such file"),
-        pytest.param(["show", "empty.sqlite", "abc"], 2, "No capture has an id", id="show: no such id"),
+        pytest.param(["show", "empty.sqlite", "abc"], 4, "No capture has an id", id="show: no such id"),
         pytest.param(["rules", "explain", "body.json.wellformed"], 4, "did you mean body.json.well-formed?", id="rule"),
     ],
 )
@@ -220,3 +221,47 @@ def test_an_html_report_is_written_beside_the_verdicts(run: Run, listen: Listen,
     assert outcome.code == 1
     assert "body.json.well-formed" in outcome.out
     assert "<mark>]</mark>" in (tmp_path / "deep/er/report.html").read_text()
+
+
+def test_what_somebody_sent_is_shown_as_data_and_never_obeyed(run: Run, listen: Listen) -> None:
+    listener = listen()
+    with socket.create_connection(("127.0.0.1", listener.port), timeout=30) as peer:
+        peer.sendall(b"GET /?a=[/nope]&b=[red]x&token=s3cret HTTP/1.1\r\nHost: x\r\n\r\n")
+        peer.recv(4096)
+    told = listener.stop()
+    listed, shown = run("list", listener.store), run("show", listener.store, "", "--format", "json")
+
+    assert "a=[/nope]&b=[red]x&token=[hidden]" in told.err
+    assert "a=[/nope]&b=[red]x&token=[hidden]" in listed.out
+    assert "s3cret" not in told.text + listed.text
+    assert (shown.code, "no id was given" in shown.err) == (2, True)
+
+
+def test_secrets_are_hidden_in_what_programs_read_unless_revealed(listen: Listen) -> None:
+    for options, is_hidden in (((), True), (("--reveal",), False)):
+        listener = listen("--format", "json", *options)
+        post(f"{listener.url}/?token=s3cret", headers={"Authorization": "Bearer s3cret"})
+        assert ("s3cret" not in listener.stop().out) == is_hidden
+
+
+def test_what_is_not_http_is_told_in_one_line(listen: Listen) -> None:
+    listener = listen()
+    with socket.create_connection(("127.0.0.1", listener.port), timeout=30) as peer:
+        peer.sendall(b"GET /?token=s3cret&q=\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 400 Bad Request" in peer.recv(4096)
+    told = listener.stop()
+
+    assert "1 could not be read as HTTP" in told.err
+    assert "Traceback" not in told.err
+    assert "s3cret" not in told.err
+
+
+def test_an_encoded_body_is_kept_as_sent_and_judged_by_nobody(run: Run, listen: Listen, tmp_path: Path) -> None:
+    (tmp_path / "n.toml").write_text(NOTIFICATION)
+    listener = listen("--notification", "n.toml")
+    post(f"{listener.url}/postback?token=x", gzip.compress(b"{}"), {"Content-Encoding": "gzip"})
+    listener.stop()
+
+    report = json.loads(run("check", listener.store, "--format", "json").out)
+    outcomes = {verdict["rule"]: verdict["outcome"] for verdict in report["verdicts"]}
+    assert outcomes["body.json.well-formed"] == outcomes["body.utf8"] == "inconclusive"

@@ -223,3 +223,71 @@ def test_quiet_leaves_only_the_result(run: Run, notification: Path) -> None:
     outcome = run("-q", "lint", notification)
 
     assert (outcome.code, outcome.text) == (0, "")
+
+
+def test_a_failure_is_told_at_once_with_what_comes_next(notification: Path, tmp_path: Path) -> None:
+    notification.write_text('url = "http://127.0.0.1:1/"\nretry = "help-centre"')
+    with subprocess.Popen(
+        [*COMMAND, "send", str(notification), "--count", "1", "--seed", "1"],
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        told = b""
+        while b"next attempt in" not in told:
+            line = process.stderr.readline()
+            assert line, told
+            told += line
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+
+    assert b"no connection" in told
+    assert b"up to 15 retries" in told
+    assert b"not sent, because you stopped it" in rest
+    assert process.returncode == 130
+
+
+def test_a_token_nobody_knows_is_an_error_where_it_is_set(run: Run, notification: Path) -> None:
+    outcome = run("render", notification, "--set", "actionid=1", env=SECRETS)
+
+    assert outcome.code == 2
+    assert "did you mean ActionId?" in outcome.err
+
+
+def test_a_command_leaves_nothing_where_it_was_run(run: Run, notification: Path, tmp_path: Path) -> None:
+    with Receiver() as receiver:
+        run(
+            "send",
+            notification,
+            "--to",
+            receiver.url,
+            "--count",
+            1,
+            env={**SECRETS, "XDG_CACHE_HOME": str(tmp_path / "c")},
+        )
+
+    assert {path.name for path in tmp_path.iterdir()} <= {"n.toml", "c"}
+
+
+@pytest.mark.parametrize(
+    ("redirection", "message"),
+    [(">/dev/full", "No space left on device"), (">&-", ""), ("2>&-", ""), ("| true", "")],
+)
+def test_output_that_cannot_be_written_is_no_fault_of_the_kit(tmp_path: Path, redirection: str, message: str) -> None:
+    command = f"{' '.join(COMMAND)} rules list --format json {redirection}"
+    done = subprocess.run(
+        ["/bin/bash", "-c", command], cwd=tmp_path, env=environment(), capture_output=True, check=False
+    )
+
+    told = done.stderr.decode()
+    assert message in told
+    assert "fault of Postback Kit" not in told
+    assert "Traceback" not in told
+
+
+def test_letters_a_terminal_does_not_know_are_spelt_out(run: Run, tmp_path: Path) -> None:
+    outcome = run("demo", "--folder", tmp_path / "d", env={"PYTHONIOENCODING": "ascii"})
+
+    assert outcome.code == 0
+    assert "\\u2717 body.json.well-formed" in outcome.out

@@ -141,7 +141,7 @@ def test_a_notification_is_read_with_the_body_file_beside_it(tmp_path: Path) -> 
     ("files", "message"),
     [
         ({}, "n.toml: cannot be read: No such file or directory"),
-        ({"n.toml": b'body_file = "b.json"'}, "b.json: cannot be read: No such file or directory"),
+        ({"n.toml": b'body_file = "b.json"'}, "b.json: cannot be read (the body_file of n.toml): No such file"),
         ({"n.toml": b'url = "\xff"'}, "n.toml: not UTF-8 at byte 7"),
         ({"n.toml": b" " * (4 * 1024 * 1024 + 1)}, "n.toml: larger than 4 MiB; expected a settings or template file"),
         ({"n.toml": b"url = "}, "n.toml: not valid TOML: "),

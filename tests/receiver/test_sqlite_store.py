@@ -24,9 +24,24 @@ def database(path: Path, *statements: str) -> None:
 
 
 def test_the_folder_is_made_and_kept_out_of_commits(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
     SqliteStore(tmp_path / "project" / ".postback" / "captures.db").close()
     assert (tmp_path / "project" / ".postback" / ".gitignore").read_text().splitlines()[-1] == "*"
     assert not (tmp_path / "project" / ".gitignore").exists()
+
+
+def test_no_other_folder_is_made(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no such folder"):
+        SqliteStore(tmp_path / "porject" / "captures.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_leaves_nothing_behind(tmp_path: Path) -> None:
+    SqliteStore(tmp_path / "captures.db").close()
+    reader = open_store(tmp_path / "captures.db")
+    assert reader.count() == 0
+    reader.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["captures.db"]
 
 
 def test_a_folder_that_was_there_is_left_alone(tmp_path: Path) -> None:

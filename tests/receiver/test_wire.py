@@ -200,3 +200,27 @@ def test_a_body_that_breaks_its_chunk_framing_is_recorded_up_to_there(
     assert answer.status == 408
     [capture] = store.captures()
     assert (capture.body, capture.truncated) == (b"half", True)
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        pytest.param("GET /?token=hunter2&q=\xe9 HTTP/1.1", id="a raw letter in the target"),
+        pytest.param("GET / HTTP/1.1\r\nContent-Length: hunter2", id="a length that is none"),
+        pytest.param("hunter2", id="no HTTP at all"),
+    ],
+)
+def test_what_cannot_be_read_as_http_is_counted_and_never_repeated(
+    receiver: Receiver, connect: Connect, caplog: pytest.LogCaptureFixture, request_line: str
+) -> None:
+    peer = connect(receiver.port)
+    peer.sendall(f"{request_line}\r\nHost: x\r\n\r\n".encode("latin-1"))
+    answer = b"".join(iter(lambda: peer.recv(65_536), b""))
+
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+    assert b"hunter2" not in answer
+    assert receiver.unreadable_requests == 1
+    assert receiver.captures() == []
+    assert "could not be read as HTTP" in caplog.text
+    assert "hunter2" not in caplog.text
+    assert "Traceback" not in caplog.text

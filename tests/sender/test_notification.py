@@ -67,7 +67,11 @@ def test_an_empty_file_is_a_get_to_this_machine() -> None:
         ),
         pytest.param('method = "PUT"', 'method: expected one of "GET", "POST", got "PUT"', id="wrong choice"),
         pytest.param('event = "action_clearng"', 'did you mean "action_clearing"?', id="near choice"),
-        pytest.param("timeout = true", "timeout: expected", id="wrong type"),
+        pytest.param("timeout = true", "timeout: expected number | text, got true or false", id="wrong type"),
+        pytest.param("timeout = 0", "timeout: expected more than 0", id="no time at all"),
+        pytest.param(
+            "[headers]\nX = 5", "line 1: headers: expected text, got whole number", id="wrong type in a table"
+        ),
         pytest.param('minimum_delay = "2x"', "minimum_delay: expected a duration", id="no duration"),
         pytest.param('maximum_requests = "0/s"', "maximum_requests: expected a rate", id="no rate"),
         pytest.param('url = "http://[x/?t=1"', "url: expected a URL such as http://127.0.0.1/postback", id="no URL"),

@@ -1,21 +1,12 @@
-"""The command `postback`. People read stderr, programs read stdout; exit codes say the rest.
+"""The command `postback`. Results go to stdout, words beside them to stderr; exit codes say the rest.
 
 0 fine · 1 findings · 2 usage or settings · 3 a fault of the kit · 4 nothing selected or nothing to judge · 130 Ctrl-C
 """
 
+import io
 import os
 import sys
 import traceback
-
-from postback_conformance.cli import captures, demo, judging, listening, preview, sending
-from postback_conformance.cli.application import app
-from postback_conformance.cli.terminal import complain
-from postback_conformance.errors import ConformanceError, SelectionError
-from postback_receiver import ReceiverError
-from postback_sender import SenderError
-
-for _commands in (demo, preview, listening, sending, captures, judging):
-    _commands.add_to(app)
 
 _KIT_FAULT = (
     "This is a fault of Postback Kit, not of your traffic or settings. Please report it with the lines above "
@@ -25,23 +16,32 @@ _KIT_FAULT = (
 
 def main() -> None:
     """Run the command line; every expected error is one message, without a trace."""
+    _prepare_streams()
     try:
-        app(prog_name="postback")
-    except SelectionError as error:
-        _exit(4, str(error))
-    except (SenderError, ReceiverError, ConformanceError) as error:
-        _exit(2, str(error))
+        # Imported in here, so that Ctrl-C while Python still loads is a Ctrl-C like any other.
+        from postback_conformance.cli.application import run  # noqa: PLC0415
+
+        code, message = run()
     except KeyboardInterrupt:
-        _exit(130, "stopped by Ctrl-C")
+        code, message = 130, "stopped by Ctrl-C"
+    except OSError as error:
+        code, message = 2, f"the system refused: {error}"
     except Exception as error:  # noqa: BLE001  the last resort of a program
         lines = traceback.format_exception(error)
         shown = lines if os.environ.get("POSTBACK_DEBUG") else lines[-2:]
-        _exit(3, "".join(shown) + _KIT_FAULT)
-
-
-def _exit(code: int, message: str) -> None:
-    complain(message)
+        code, message = 3, "".join(shown) + _KIT_FAULT
+    if message:
+        sys.stderr.write(f"postback: {message}\n")
     sys.exit(code)
 
 
-__all__ = ["app", "main"]
+def _prepare_streams() -> None:
+    """Make output possible everywhere: a closed stream swallows it, and letters it does not know are spelt out."""
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  lives as long as we do
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  lives as long as we do
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+__all__ = ["main"]

@@ -1,12 +1,16 @@
 """The application all commands are added to, and the flags that come before a command."""
 
+import importlib.metadata
 import logging
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from postback_conformance.cli import captures, demo, judging, listening, preview, sending
 from postback_conformance.cli.terminal import say, set_quiet
+from postback_conformance.errors import ConformanceError, SelectionError
+from postback_receiver import CaptureLookupError, ReceiverError
+from postback_sender import SenderError
 
 # Every flag of every command has a twin in the environment: `listen --port` is POSTBACK_LISTEN_PORT.
 app = typer.Typer(
@@ -20,8 +24,23 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001  typer hands it over like that
     if wanted:
-        typer.echo(f"postback-kit {version('postback-kit')}")
+        typer.echo(f"postback-kit {importlib.metadata.version('postback-kit')}")
         raise typer.Exit
+
+
+def run() -> tuple[int, str]:
+    """Run the command of this process; return its exit code and, when it failed, one message for a person."""
+    for commands in (demo, preview, listening, sending, captures, judging):
+        commands.add_to(app)
+    try:
+        app(prog_name="postback")
+    except (SelectionError, CaptureLookupError) as error:
+        return 4, str(error)
+    except (SenderError, ReceiverError, ConformanceError) as error:
+        return 2, str(error)
+    except SystemExit as exit_:
+        return (exit_.code, "") if isinstance(exit_.code, int) else (int(exit_.code is not None), "")
+    return 0, ""
 
 
 @app.callback()
@@ -29,9 +48,10 @@ def _before_any_command(
     *,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more, such as the program's own log.")] = False,
-    _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
 ) -> None:
+    _ = version
     set_quiet(quiet)
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.ERROR, format="%(name)s: %(message)s")
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(name)s: %(message)s")
     if verbose:
-        say(f"postback-kit {version('postback-kit')}")
+        say(f"postback-kit {importlib.metadata.version('postback-kit')}")

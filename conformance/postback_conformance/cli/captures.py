@@ -1,22 +1,22 @@
 """`list` and `show`: what a store holds, and one capture in full."""
 
-from datetime import datetime
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl
 
-import msgspec
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, say, show
-from postback_conformance.errors import SelectionError
-from postback_conformance.readings import decoded_body
-from postback_conformance.redaction import redacted_headers, redacted_target
+from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, put_text, say, show
+from postback_conformance.errors import ConformanceError
+from postback_conformance.readings import decoded_body, printable
+from postback_conformance.redaction import redacted, redacted_target
 from postback_receiver import Capture, capture_to_line, ns_to_iso, open_store
 
-StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", show_default=False)]
+StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="The file `listen` writes.", show_default=False)]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def _list(
     store: StoreArgument,
     *,
     limit: Annotated[int, typer.Option("--limit", min=1, help="The latest so many.")] = 50,
-    output: FormatOption = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """List the captures of a store, the latest last."""
     reader = open_store(store)
@@ -38,7 +38,7 @@ def _list(
         captures = list(islice(reader.captures(), max(0, total - limit), None))
     finally:
         reader.close()
-    if output is Format.JSON:
+    if format is Format.JSON:
         for capture in captures:
             put_json(_as_row(capture))
         return
@@ -46,13 +46,25 @@ def _list(
         say(f"{store} holds no captures yet; start `postback listen --store {store}` and send it something")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("id", "received", "method", "target", "bytes", "answer", "note"):
-        table.add_column(name, no_wrap=name in {"id", "received"}, overflow="ellipsis", max_width=60)
-    for capture in captures:
-        row = _as_row(capture)
-        received = datetime.fromisoformat(str(row["received_at"])).astimezone().strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-        cells = [row["id"], received, row["method"], row["target"], row["bytes"], row["status"] or "", row["note"]]
-        table.add_row(*map(str, cells))
+    # The beginning of an id is enough to tell captures apart, and for `show`.
+    for name, width in (("id", 8), ("received (UTC)", 23), ("method", None), ("target", 60), ("bytes", None)):
+        table.add_column(
+            name, overflow="ellipsis", no_wrap=True, max_width=width, min_width=8 if name == "target" else None
+        )
+    table.add_column("answer", no_wrap=True)
+    table.add_column("note", overflow="ellipsis")
+    for row in map(_as_row, captures):
+        received = str(row["received_at"])[:23].replace("T", " ")
+        cells = [
+            str(row["id"])[:8],
+            received,
+            row["method"],
+            row["target"],
+            row["bytes"],
+            row["status"] or "",
+            row["note"],
+        ]
+        table.add_row(*(Text(printable(str(cell))) for cell in cells))
     show(table)
     if len(captures) < total:
         say(f"the latest {len(captures)} of {total}; --limit shows more")
@@ -64,30 +76,36 @@ def _show(
     *,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show secret headers and parameters.")] = False,
     decoded: Annotated[bool, typer.Option("--decoded", help="Show query and body taken apart.")] = False,
-    output: FormatOption = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """Show one capture in full, byte for byte."""
     if not capture_id:
-        raise SelectionError("no id was given; `postback list` shows them")
+        raise ConformanceError("no id was given; `postback list` shows them")
     reader = open_store(store)
     try:
         capture = reader.find(capture_id)
     finally:
         reader.close()
     if not reveal:
-        capture = msgspec.structs.replace(
-            capture, target=redacted_target(capture.target), headers=tuple(redacted_headers(capture.headers))
-        )
-    if output is Format.JSON:
+        capture = redacted(capture)
+    if format is Format.JSON:
         put(capture_to_line(capture))
         return
     _tell_about(capture)
     if decoded:
-        put(_decoded(capture))
+        put_text(_decoded(capture))
     else:
         head = [f"{capture.method} {capture.target} HTTP/{capture.http_version}"]
         head += [f"{name}: {value}" for name, value in capture.headers]
-        put("\n".join(head).encode("latin-1") + b"\n\n" + capture.body)
+        _put_request("\n".join(head).encode("latin-1") + b"\n\n" + capture.body)
+
+
+def _put_request(request: bytes) -> None:
+    """Write the exact bytes, except to a terminal, which must not be steered by what somebody sent."""
+    if sys.stdout.isatty():
+        put_text(request.decode("utf-8", "backslashreplace"))
+    else:
+        put(request)
 
 
 def _tell_about(capture: Capture) -> None:

@@ -12,14 +12,17 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from postback_conformance.cli.events_input import read_events_file
+from postback_conformance.cli.generating import keep_hypothesis_out_of_here
 from postback_conformance.cli.terminal import Format, people, put_json, say
 from postback_conformance.driving import generated_events
 from postback_conformance.errors import SelectionError
 from postback_conformance.redaction import redacted_target
 from postback_conformance.settings_files import load_notification
 from postback_receiver import new_event_loop
-from postback_sender import Delivery, Event, Notification, Sender
-from postback_sender.delivery.policy import Delivered, GiveUp
+from postback_sender import Delivery, Event, Notification, Postback, Sender
+from postback_sender.delivery.policy import Attempt, Delivered, GiveUp
+from postback_sender.delivery.retry import Failure
+from postback_sender.quantities import format_duration
 from postback_sender.subscription import reported
 
 
@@ -37,6 +40,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 def deliver(order: Order, output: Format) -> int:
     """Send what was ordered, tell about it, and return the exit code."""
+    keep_hypothesis_out_of_here()
     settings = load_notification(order.notification, os.environ)
     chosen = _chosen_events(order, settings)
     wanted = list(reported(settings, chosen))
@@ -44,7 +48,13 @@ def deliver(order: Order, output: Format) -> int:
         say(f"{left_out} events left out: {settings.name} reports {settings.event} at {settings.level} level")
     if not wanted:
         raise SelectionError(f"nothing to send: no event is one that {settings.name} reports")
-    sender = Sender(settings, to=order.to, allowed_hosts=order.allowed_hosts, concurrency=order.concurrency)
+    sender = Sender(
+        settings,
+        to=order.to,
+        allowed_hosts=order.allowed_hosts,
+        concurrency=order.concurrency,
+        on_attempt=_FirstFailures(settings).tell,
+    )
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         deliveries = runner.run(_deliver(sender, wanted))
     if output is Format.JSON:
@@ -59,6 +69,31 @@ def _chosen_events(order: Order, settings: Notification) -> list[Event]:
     seed = secrets.randbelow(2**32) if order.seed is None else order.seed
     say(f"seed {seed}: the same events again with --seed {seed} --count {order.count}")
     return generated_events(count=order.count, seed=seed, clearing=settings.event == "action_clearing")
+
+
+class _FirstFailures:
+    """Tells of the first failure of each kind at once: retries may take hours, and the reason is known now."""
+
+    def __init__(self, settings: Notification) -> None:
+        self._retry = settings.retry
+        self._told: set[tuple[Failure, int | None]] = set()
+
+    def tell(self, postback: Postback, attempt: Attempt) -> None:
+        if attempt.failure is None or (attempt.failure, attempt.status) in self._told:
+            return
+        self._told.add((attempt.failure, attempt.status))
+        what = f"{attempt.failure} {attempt.status or ''}".strip()
+        reason = f" ({attempt.detail})" if attempt.detail else ""
+        say(f"{redacted_target(postback.url)[:100]}: {what}{reason}; {self._next(attempt)}")
+
+    def _next(self, attempt: Attempt) -> str:
+        delays = self._retry.delays_ns
+        if attempt.failure is None or not self._retry.retries(attempt.failure, attempt.status):
+            return f"the retry profile {self._retry.name} does not try that again"
+        if attempt.number > len(delays):
+            return "no retry is left"
+        wait = format_duration(delays[attempt.number - 1])
+        return f"next attempt in {wait}, up to {len(delays)} retries (retry in the settings)"
 
 
 async def _deliver(sender: Sender, events: Iterable[Event]) -> list[Delivery]:

@@ -17,10 +17,10 @@ def _demo(
     *,
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed generates the same actions.")] = None,
     folder: Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where results go.")] = Path(".postback/demo"),
-    output: FormatOption = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """Show the whole chain: receive, send, fail, retry, judge, report. Exit code 0 when all came out as it must."""
     # Imported when used: server, client and generators take half a second that other commands need not wait for.
     from postback_conformance.cli.demonstration import demonstrate  # noqa: PLC0415
 
-    raise typer.Exit(demonstrate(folder, seed, output))
+    raise typer.Exit(demonstrate(folder, seed, format))

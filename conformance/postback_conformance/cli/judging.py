@@ -54,15 +54,21 @@ def _check(
             "--notification", metavar="N.toml", help="What should have arrived. Default: what the store kept."
         ),
     ] = None,
-    only: Annotated[list[str] | None, typer.Option("--only", metavar="GLOB", help="Only these rules.")] = None,
-    skip: Annotated[list[str] | None, typer.Option("--skip", metavar="GLOB", help="Not these rules.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="GLOB", help="Only these rules; may be repeated.")
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option("--skip", metavar="GLOB", help="Not these rules; may be repeated.")
+    ] = None,
     fail_on: Annotated[FailOn, typer.Option("--fail-on", help="Findings that end with exit code 1.")] = FailOn.MUST,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write an HTML report.")] = None,
-    output: FormatOption = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """Judge captured traffic against the rules. Exit code 1 on findings, 4 when there is nothing to judge."""
     rules = select(RULES, only=only or (), skip=skip or ())
     with open_traffic(file) as traffic:
+        if traffic.count == 0:
+            raise SelectionError(f"{file} holds no captures to judge")
         settings = (
             load_notification(notification, None)
             if notification
@@ -71,7 +77,7 @@ def _check(
         judgement = judge(traffic.read(), settings, rules)
         if not judgement.captures:
             raise SelectionError(f"{file} holds no captures to judge")
-        if output is Format.JSON:
+        if format is Format.JSON:
             put(encode_report(machine_report(judgement)))
         else:
             show(terminal_report(judgement))
@@ -98,6 +104,8 @@ def evidence_of(traffic: Traffic, verdicts: tuple[Verdict, ...]) -> dict[str, Ca
 
 def write_page(path: Path, page: str) -> None:
     """Write an HTML page, whole or not at all."""
+    if path.is_dir():
+        raise ConformanceError(f"{path}: the report cannot be written: it is a folder")
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,9 +115,9 @@ def write_page(path: Path, page: str) -> None:
         raise ConformanceError(f"{path}: the report cannot be written: {error.strerror}") from None
 
 
-def _rules_list(*, output: FormatOption = Format.TEXT) -> None:
+def _rules_list(*, format: FormatOption = Format.TEXT) -> None:
     """List every rule."""
-    if output is Format.JSON:
+    if format is Format.JSON:
         for rule in RULES:
             put_json(_as_data(rule))
         return
@@ -123,11 +131,13 @@ def _rules_list(*, output: FormatOption = Format.TEXT) -> None:
 
 
 def _rules_explain(
-    rule_id: Annotated[str, typer.Argument(metavar="ID", show_default=False)], *, output: FormatOption = Format.TEXT
+    rule_id: Annotated[str, typer.Argument(metavar="ID", help="A rule, as `rules list` names it.", show_default=False)],
+    *,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """Print everything about a rule."""
     rule = find_rule(RULES, rule_id)
-    if output is Format.JSON:
+    if format is Format.JSON:
         put_json(_as_data(rule))
     else:
         put("\n".join(_explained(rule)))

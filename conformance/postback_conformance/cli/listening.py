@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from postback_conformance.cli.terminal import Format, FormatOption
-from postback_sender.quantities import parse_size
+from postback_sender.quantities import QuantityError, parse_size
 
 DEFAULT_STORE = Path(".postback/captures.sqlite")
 
@@ -30,7 +30,8 @@ def _listen(
     ] = None,
     status: Annotated[int, typer.Option("--status", min=200, max=599, help="What to answer.")] = 200,
     max_body: Annotated[str, typer.Option("--max-body", metavar="SIZE", help="Longer bodies are cut.")] = "1MiB",
-    output: FormatOption = Format.TEXT,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show secret headers and parameters.")] = False,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """Receive postbacks, keep every byte, and answer. Ctrl-C ends it; captures stay in the store."""
     # Imported when used: the server takes 0.2 s that other commands need not wait for.
@@ -44,7 +45,15 @@ def _listen(
             store=store,
             notification=notification,
             status=status,
-            max_body_bytes=parse_size(max_body),
+            max_body_bytes=_size(max_body),
         ),
-        output,
+        format,
+        reveal=reveal,
     )
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except QuantityError as error:
+        raise QuantityError(f"--max-body: {error}") from None

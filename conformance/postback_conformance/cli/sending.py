@@ -26,10 +26,11 @@ def _send(
     count: Annotated[int, typer.Option("--count", min=1, max=100_000, help="How many events to generate.")] = 10,
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed generates the same events.")] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option("--allow-host", metavar="HOST", help="Allow a target beyond this machine.")
+        list[str] | None,
+        typer.Option("--allow-host", metavar="HOST", help="Allow a target beyond this machine; may be repeated."),
     ] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, max=256, help="Requests at a time.")] = 16,
-    output: FormatOption = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """Send events of a file, or generated life cycles, to an endpoint. Exit code 1 when one was not delivered."""
     # Imported when used: the client and the generators take 0.3 s that other commands need not wait for.
@@ -44,4 +45,4 @@ def _send(
         allowed_hosts=tuple(allow_host or ()),
         concurrency=concurrency,
     )
-    raise typer.Exit(deliver(order, output))
+    raise typer.Exit(deliver(order, format))

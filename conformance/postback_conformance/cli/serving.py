@@ -9,7 +9,7 @@ import msgspec
 
 from postback_conformance.cli.terminal import Format, put, say
 from postback_conformance.judge import Judge
-from postback_conformance.redaction import redacted_target
+from postback_conformance.redaction import redacted, redacted_target
 from postback_conformance.rules import RULES
 from postback_conformance.settings_files import read_source
 from postback_conformance.traffic import pack_source
@@ -39,10 +39,10 @@ class Stand(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: int
 
 
-def serve(stand: Stand, output: Format) -> None:
+def serve(stand: Stand, output: Format, *, reveal: bool) -> None:
     """Receive until SIGINT or SIGTERM; every request is kept, answered and told about."""
     source = read_source(stand.notification) if stand.notification else None
-    watcher = _Watcher(source, output)
+    watcher = _Watcher(source, output, reveal=reveal)
     endpoint = Endpoint(
         replies=always(Reply(status=stand.status, body=_success_text(source))),
         settings=pack_source(source) if source else None,
@@ -62,6 +62,8 @@ def serve(stand: Stand, output: Format) -> None:
     finally:
         store.close()
     say(f"{watcher.count} captured in {stand.store}")
+    if server.unreadable_requests:
+        say(f"{server.unreadable_requests} could not be read as HTTP: answered 400, not recorded")
 
 
 async def _serve(server: CaptureServer, stand: Stand) -> None:
@@ -72,6 +74,8 @@ async def _serve(server: CaptureServer, stand: Stand) -> None:
         if stand.port_file:
             _write_port(stand.port_file, server.port)
         say(f"listening on {server.url}, captures go to {stand.store}; Ctrl-C to stop")
+        if stand.notification is None:
+            say("nothing is judged: --notification NOTIFICATION.toml says what should arrive")
         await stopped.wait()
 
 
@@ -97,15 +101,16 @@ def _success_text(source: NotificationSource | None) -> bytes:
 class _Watcher:
     """Prints each capture as it arrives, with the findings it gave rise to."""
 
-    def __init__(self, source: NotificationSource | None, output: Format) -> None:
+    def __init__(self, source: NotificationSource | None, output: Format, *, reveal: bool) -> None:
         self.count = 0
+        self._reveal = reveal
         self._output = output
         self._judge = Judge(parse_notification(source, None), RULES) if source else None
 
     def arrived(self, capture: Capture) -> None:
         self.count += 1
         if self._output is Format.JSON:
-            put(capture_to_line(capture))
+            put(capture_to_line(capture if self._reveal else redacted(capture)))
         answered = str(capture.answer.status) if capture.answer else "no answer"
         note = "" if not capture.truncated else ", truncated"
         say(

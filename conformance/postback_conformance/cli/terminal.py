@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 from rich.console import Console, RenderableType
-from rich.markup import escape
+from rich.text import Text
+
+from postback_conformance.readings import printable
 
 # Into a pipe or a file there is no edge to wrap at: whoever filters a table wants whole lines.
 _PIPE_WIDTH = 240
@@ -35,8 +37,8 @@ def set_quiet(quiet: bool) -> None:  # noqa: FBT001  a switch is what it is
 
 
 def say(message: str) -> None:
-    """Tell people something, as plain text."""
-    people.print(escape(message), soft_wrap=True)
+    """Tell people something, as plain text; what could steer a terminal is spelt out."""
+    people.print(Text(printable(message, keep="\n")), soft_wrap=True)
 
 
 def show(renderable: RenderableType) -> None:
@@ -44,16 +46,16 @@ def show(renderable: RenderableType) -> None:
     results.print(renderable)
 
 
-def complain(message: str) -> None:
-    """Tell people what went wrong, also when quiet."""
-    sys.stderr.write(f"postback: {message}\n")
-
-
 def put(text: str | bytes) -> None:
     """Write one piece of data to stdout, with a line end if it has none."""
     data = text.encode() if isinstance(text, str) else text
     sys.stdout.buffer.write(data if data.endswith(b"\n") else data + b"\n")
     sys.stdout.buffer.flush()
+
+
+def put_text(text: str) -> None:
+    """Write captured text to stdout: as it is into a file or pipe, with controls spelt out on a terminal."""
+    put(printable(text, keep="\n\t") if sys.stdout.isatty() else text)
 
 
 def put_json(value: Any) -> None:  # noqa: ANN401  whatever JSON can hold

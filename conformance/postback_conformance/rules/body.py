@@ -28,11 +28,16 @@ def _without(notification: Notification, capture: Capture, body_format: BodyForm
     """Return why a body of that format cannot be judged here, or None when it can."""
     if notification.body is None or notification.body_format != body_format:
         return NotApplicable(why=f"the notification has no {body_format} body")
-    return _cut_off(capture) if capture.truncated else None
+    return _unreadable(capture)
 
 
-def _cut_off(capture: Capture) -> Inconclusive:
-    return Inconclusive(why="the body was not captured to its end", captures=(capture.id,))
+def _unreadable(capture: Capture) -> Inconclusive | None:
+    """Return why nobody can tell what is in a body: it is cut, or it is encoded and kept as it was sent."""
+    if capture.truncated:
+        return Inconclusive(why="the body was not captured to its end", captures=(capture.id,))
+    if encodings := [one for one in capture.header("Content-Encoding") if one.strip().lower() != "identity"]:
+        return Inconclusive(why=f"the body is encoded: {', '.join(encodings)}", captures=(capture.id,))
+    return None
 
 
 def _failed(capture: Capture, fault: Fault, what: str, expected: str) -> Fail:
@@ -55,7 +60,7 @@ def _empty_on_get(notification: Notification, capture: Capture) -> Outcome | Non
     if notification.method != "GET":
         return NotApplicable(why="the notification is not a GET")
     if not capture.body:
-        return _cut_off(capture) if capture.truncated else None
+        return _unreadable(capture)
     return Fail(
         message=f"the {capture.method} came with a body of {len(capture.body)} bytes",
         expected="no body",
@@ -67,8 +72,8 @@ def _empty_on_get(notification: Notification, capture: Capture) -> Outcome | Non
 def _utf8(notification: Notification, capture: Capture) -> Outcome | None:
     if notification.body is None:
         return NotApplicable(why="the notification has no body")
-    if capture.truncated:
-        return _cut_off(capture)
+    if outcome := _unreadable(capture):
+        return outcome
     fault = utf8_fault(capture.body)
     return None if fault is None else _failed(capture, fault, "the body is not UTF-8", "UTF-8")
 
@@ -126,9 +131,11 @@ def _percent_encoding(notification: Notification, capture: Capture) -> Outcome |
             actual=redacted_target(f"?{capture.query}")[:120],
             captures=(capture.id,),
         )
-    if is_form and capture.truncated:
-        return _cut_off(capture)
-    fault = form_fault(capture.body) if is_form else None
+    if not is_form:
+        return None
+    if outcome := _unreadable(capture):
+        return outcome
+    fault = form_fault(capture.body)
     return None if fault is None else _failed(capture, fault, "the body is not percent-encoded", "percent-encoding")
 
 

@@ -20,7 +20,7 @@ def check_target(url: str, *, allowed_hosts: Collection[str] = ()) -> None:
     if host not in allowed_hosts and not _is_loopback(host):
         raise TargetError(
             f"the target host {host} is not this machine; postbacks go to loopback unless you allow a host: "
-            f"--allow-host {host}"
+            f"--allow-host {host}, or allowed_hosts in Python"
         )
 
 
