@@ -15,7 +15,7 @@ from postback_sender.matcher import ResponseMatcher
 from postback_sender.quantities import QuantityError, Rate, parse_duration, parse_rate
 from postback_sender.settings_table import decode_table, fail, read_toml
 from postback_sender.template import Template, TemplateOptions
-from postback_sender.template.nodes import Text
+from postback_sender.template.nodes import Node, Text, TokenNode
 from postback_sender.tokens import EventKind, TokenType, item_fields, tokens_for
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -24,6 +24,10 @@ Method = Literal["GET", "POST"]
 BodyFormat = Literal["query", "json", "xml"]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# What says where a request ends and how its connection is used; a second one would let two servers read two requests.
+_FRAMING_HEADERS = frozenset(
+    {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 # RFC 9110 §5.6.2 (token) and §5.5: what a header may be called, and that its value stays on one line.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
@@ -118,15 +122,14 @@ class _Reader:
         method = file.method or ("GET" if body is None else "POST")
         if method == "GET" and body is not None:
             self._fail('body: a GET carries nothing in the body; remove it or set method = "POST"', body_name)
-        url = self._resolve(file.url, "url", in_template=True)
         return Notification(
             name=self._source.name,
             event=file.event,
-            url=self._url(Template.parse(url, options=options, name=f"{self._source.name}, url")),
+            url=self._url(Template.parse(file.url, options=options, name=f"{self._source.name}, url")),
             method=method,
             body_format=file.body_format,
             body=None if body is None else Template.parse(body, options=options, name=self._body_name(body_name)),
-            headers=tuple(self._header(name, value) for name, value in file.headers.items()),
+            headers=self._headers(file),
             minimum_delay_ns=self._duration(file.minimum_delay, "minimum_delay"),
             maximum_requests=self._rate(file.maximum_requests),
             maximum_requests_scope=file.maximum_requests_scope,
@@ -140,7 +143,9 @@ class _Reader:
             tokens={name: self._table(table, UserToken, f"tokens.{name}") for name, table in file.tokens.items()},
         )
 
-    def _url(self, url: Template) -> Template:
+    def _url(self, written: Template) -> Template:
+        # Variables are put in after parsing: no error shows them, and a brace in a secret is a brace.
+        url = Template(written.source, self._with_variables(written), options=written.options, name=written.name)
         skeleton = "".join(node.text if isinstance(node, Text) else "0" for node in url.nodes)
         try:
             parts = urlsplit(skeleton)
@@ -166,24 +171,44 @@ class _Reader:
             return f"{self._source.name}, body"
         return str(read_toml(self._source.text, name=self._source.name)["body_file"])
 
-    def _resolve(self, text: str, key: str, *, in_template: bool) -> str:
-        environment = self._environment
-        if environment is None:
-            return _VARIABLE.sub(lambda found: "$\\{" + found[1] + "\\}", text) if in_template else text
+    def _with_variables(self, url: Template) -> tuple[Node, ...]:
+        """Return the nodes of a URL in which each `$` with a token after it is a variable of the environment."""
+        nodes: list[Node] = []
+        for node in url.nodes:
+            before = nodes[-1] if nodes else None
+            if isinstance(node, TokenNode) and isinstance(before, Text) and before.text.endswith("$"):
+                text = before.text[:-1] + self._variable(node.name, "url")
+                nodes[-1] = Text(text, before.start, node.end)
+            elif isinstance(node, Text) and isinstance(before, Text):
+                nodes[-1] = Text(before.text + node.text, before.start, node.end)
+            else:
+                nodes.append(node)
+        return tuple(nodes)
 
-        def value(found: re.Match[str]) -> str:
-            if found[1] not in environment:
-                self._fail(f"{key}: the environment has no {found[1]}; set it, or write the value in", key)
-            # A brace in a secret is a brace, not a token.
-            resolved = environment[found[1]]
-            return re.sub(r"([{}])", r"\\\1", resolved) if in_template else resolved
+    def _variable(self, name: str, key: str) -> str:
+        if self._environment is None:
+            return f"${{{name}}}"
+        if name not in self._environment:
+            self._fail(f"{key}: the environment has no {name}; set it, or write the value in", key)
+        return self._environment[name]
 
-        return _VARIABLE.sub(value, text)
+    def _headers(self, file: _File) -> tuple[tuple[str, str], ...]:
+        seen: dict[str, str] = {}
+        for name in file.headers:
+            if (before := seen.setdefault(name.lower(), name)) != name:
+                self._fail(
+                    f"headers.{name}: this is {before} once more; HTTP does not tell them apart", f"headers.{name}"
+                )
+            if name.lower() in _FRAMING_HEADERS:
+                self._fail(f"headers.{name}: HTTP itself sets this one, by the request", f"headers.{name}")
+        if "authorization" in seen and "@" in urlsplit(file.url).netloc:
+            self._fail("headers.Authorization: the URL holds a user and password already; keep one of them", "headers")
+        return tuple(self._header(name, value) for name, value in file.headers.items())
 
     def _header(self, name: str, value: str) -> tuple[str, str]:
         if not _HEADER_NAME.fullmatch(name):
             self._fail(f"headers: {name!r} is not a header name; letters, digits and dashes are", f"headers.{name}")
-        resolved = self._resolve(value, f"headers.{name}", in_template=False)
+        resolved = _VARIABLE.sub(lambda found: self._variable(found[1], f"headers.{name}"), value)
         if not _HEADER_VALUE.fullmatch(resolved):
             # The value may be a secret: it is not repeated here.
             self._fail(f"headers.{name}: the value holds a line break or control character", f"headers.{name}")
@@ -221,7 +246,7 @@ class _Reader:
         matcher = self._table(table, ResponseMatcher, key)
         try:
             re.compile(matcher.body_regex or "")
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             self._fail(f"{key}.body_regex: not a regular expression: {error}", f"{key}.body_regex")
         return matcher
 

@@ -1,5 +1,6 @@
 """`Postback`: one rendered request, and how a notification and an event become one."""
 
+from collections.abc import Sequence
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -20,6 +21,9 @@ CONTENT_TYPES: dict[BodyFormat, str] = {
 
 # RFC 9112 §3.2: a request line is printable ASCII without blanks; raw values may hold anything.
 _REQUEST_LINE_SAFE = frozenset(range(0x21, 0x7F))
+
+
+Headers = Sequence[tuple[str, str]]
 
 
 class Postback(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,10 +52,16 @@ def render_postback(notification: Notification, event: Event, *, to: str | None 
     return Postback(
         method=notification.method,
         url=redirect(url, to) if to else url,
-        headers=(*headers, *notification.headers),
+        headers=_merged(headers, notification.headers),
         body=body,
         key=event_key(event),
     )
+
+
+def _merged(ours: Headers, partners: Headers) -> tuple[tuple[str, str], ...]:
+    """Return both, without those of ours that the partner sets otherwise."""
+    replaced = {name.lower() for name, _ in partners}
+    return (*((name, value) for name, value in ours if name.lower() not in replaced), *partners)
 
 
 def event_key(event: Event) -> str:

@@ -1,13 +1,15 @@
 """`Sender`: the thin shell that drives the delivery policy with real requests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self, cast
 
 import aiohttp
 import msgspec
 import yarl
+from aiohttp.abc import AbstractResolver
 
 from postback_sender.clock import Clock, SystemClock
 from postback_sender.delivery.pacing import Pacer
@@ -45,7 +47,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 class Sender:
     """Sends postbacks of one notification: minimum delay, maximum requests, retries, order per action.
 
-    Use it as an asynchronous context manager. `on_attempt` is told of every attempt as it ends.
+    Use it as an asynchronous context manager. `on_attempt` is told of every attempt as it ends; `resolver` replaces the
+    machine's own way to find the address of a host.
     """
 
     def __init__(
@@ -56,12 +59,14 @@ class Sender:
         allowed_hosts: Collection[str] = (),
         concurrency: int = DEFAULT_CONCURRENCY,
         clock: Clock | None = None,
+        resolver: AbstractResolver | None = None,
         on_attempt: Callable[[Postback, Attempt], None] | None = None,
     ) -> None:
         self._notification = notification
         self._to = to
         self._allowed_hosts = allowed_hosts
         self._clock = clock or SystemClock()
+        self._resolver = resolver
         self._on_attempt = on_attempt
         self._policy = DeliveryPolicy(
             retry=notification.retry,
@@ -76,11 +81,12 @@ class Sender:
         self._concurrency = concurrency
         self._in_flight: set[asyncio.Task[Delivery]] = set()
         self._tasks: set[asyncio.Task[Delivery]] = set()
+        self._is_stopped = False
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._concurrency),
+            connector=aiohttp.TCPConnector(limit=self._concurrency, resolver=self._resolver),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=self._notification.timeout_ns / NANOSECONDS_PER_SECOND),
             # impact.com sends neither; what it does send is on the postback.
@@ -122,7 +128,8 @@ class Sender:
         self._tasks.clear()
 
     def stop(self) -> None:
-        """Send nothing more: requests in flight are finished, everything that still waits ends without outcome."""
+        """Send nothing more: requests in flight are finished, and not repeated; what still waits has no outcome."""
+        self._is_stopped = True
         for task in self._tasks - self._in_flight:
             task.cancel()
 
@@ -140,6 +147,8 @@ class Sender:
                 await asyncio.wait((before,))
             while outcome is None:
                 match next_step(self._policy, ready_ns, attempts, self._clock.monotonic_ns()):
+                    case Wait() | Send() if self._is_stopped:
+                        break
                     case Wait(until_ns):
                         await self._clock.sleep_until(until_ns)
                     case Send():
@@ -152,36 +161,51 @@ class Sender:
         return Delivery(postback=postback, attempts=attempts, outcome=outcome)
 
     async def _attempt(self, postback: Postback, *, number: int) -> Attempt:
-        async with self._places:
-            await self._wait_for_turn(is_resend=number > 1)
-            task = cast("asyncio.Task[Delivery]", asyncio.current_task())
+        task = cast("asyncio.Task[Delivery]", asyncio.current_task())
+        async with self._turn_and_place(is_resend=number > 1):
             self._in_flight.add(task)
             try:
                 started_ns = self._clock.monotonic_ns()
                 failure, status, detail = await self._request(postback)
-                finished_ns = self._clock.monotonic_ns()
+                attempt = Attempt(
+                    number=number,
+                    started_ns=started_ns,
+                    finished_ns=self._clock.monotonic_ns(),
+                    failure=failure,
+                    status=status,
+                    detail=detail,
+                )
+                # Told while it still counts as in flight: who is told may call stop().
+                if self._on_attempt:
+                    self._on_attempt(postback, attempt)
             finally:
                 self._in_flight.discard(task)
-        attempt = Attempt(
-            number=number,
-            started_ns=started_ns,
-            finished_ns=finished_ns,
-            failure=failure,
-            status=status,
-            detail=detail,
-        )
-        if self._on_attempt:
-            self._on_attempt(postback, attempt)
         return attempt
 
-    async def _wait_for_turn(self, *, is_resend: bool) -> None:
+    @asynccontextmanager
+    async def _turn_and_place(self, *, is_resend: bool) -> AsyncGenerator[None]:
+        """Wait until the maximum of requests and the concurrency both allow one more; hold the place meanwhile.
+
+        Whoever waits for a turn holds no place, so that resends under a limit never keep first sends from leaving.
+        """
         if self._pacer is None or not (is_resend or self._policy.limits_first_sends):
+            async with self._places:
+                yield
             return
         # The lock hands out turns in the order they were asked for.
         async with self._turn:
-            while (earliest_ns := self._pacer.earliest_ns(now_ns := self._clock.monotonic_ns())) > now_ns:
-                await self._clock.sleep_until(earliest_ns)
-            self._pacer.take(now_ns)
+            await self._wait_until_allowed(self._pacer)
+            await self._places.acquire()
+            # Nobody else could take the turn meanwhile: it leaves now, and now is what counts.
+            self._pacer.take(self._clock.monotonic_ns())
+        try:
+            yield
+        finally:
+            self._places.release()
+
+    async def _wait_until_allowed(self, pacer: Pacer) -> None:
+        while (earliest_ns := pacer.earliest_ns(now_ns := self._clock.monotonic_ns())) > now_ns:
+            await self._clock.sleep_until(earliest_ns)
 
     async def _request(self, postback: Postback) -> tuple[Failure | None, int | None, str]:
         if self._session is None:
@@ -194,20 +218,26 @@ class Sender:
                 headers=postback.headers,
                 allow_redirects=False,
             ) as response:
-                body = await _read_some(response)
-                location = response.headers.get("Location", "")
-                detail = f"redirects to {location}; not followed" if 300 <= response.status < 400 else ""
-                return judge_answer(self._policy, response.status, body), response.status, detail
+                return await self._read_answer(response)
         except TimeoutError:
             return Failure.TIMEOUT, None, ""
         except aiohttp.InvalidURL as error:
             return Failure.MALFORMED_URL, None, str(error)
         except aiohttp.ClientConnectorDNSError as error:
             return Failure.HOST_NOT_FOUND, None, str(error)
-        except (aiohttp.ClientResponseError, aiohttp.ClientPayloadError) as error:
+        except aiohttp.ClientResponseError as error:
             return Failure.BROKEN_ANSWER, None, str(error)
         except (aiohttp.ClientConnectionError, OSError) as error:
             return Failure.CONNECTION, None, str(error) or type(error).__name__
+
+    async def _read_answer(self, response: aiohttp.ClientResponse) -> tuple[Failure | None, int, str]:
+        try:
+            body = await _read_some(response)
+        except aiohttp.ClientPayloadError as error:
+            return Failure.BROKEN_ANSWER, response.status, str(error)
+        is_redirect = 300 <= response.status < 400 and "Location" in response.headers
+        detail = "a redirect, which is not followed" if is_redirect else ""
+        return judge_answer(self._policy, response.status, body), response.status, detail
 
 
 async def _read_some(response: aiohttp.ClientResponse) -> bytes:

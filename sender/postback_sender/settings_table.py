@@ -38,6 +38,8 @@ def read_toml(text: str, *, name: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise NotificationError(f"{name}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise NotificationError(f"{name}: lists or tables are nested too deeply to be settings") from None
 
 
 def decode_table(table: Mapping[str, Any], kind: type[T], *, path: str, text: str, name: str) -> T:

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postback_sender import Notification, NotificationSource, SenderError, parse_notification
+from postback_sender import (
+    Notification,
+    NotificationSource,
+    SenderError,
+    example_event,
+    parse_notification,
+    render_postback,
+)
 from postback_sender.matcher import ResponseMatcher
 from postback_sender.quantities import Rate
 
@@ -88,6 +95,21 @@ def test_an_empty_file_is_a_get_to_this_machine() -> None:
         pytest.param('[headers]\nX = "${NOPE}"', "line 2: headers.X: the environment has no NOPE", id="no variable"),
         pytest.param('[headers]\n"a b" = "x"', "'a b' is not a header name", id="header name"),
         pytest.param('[headers]\nX = "a\\nb"', "headers.X: the value holds a line break", id="header value"),
+        pytest.param(
+            '[headers]\nX-A = "1"\nx-a = "2"', "line 3: headers.x-a: this is X-A once more", id="header twice"
+        ),
+        pytest.param(
+            '[headers]\nContent-Length = "5"', "headers.Content-Length: HTTP itself sets", id="framing header"
+        ),
+        pytest.param(
+            'url = "http://u:p@127.0.0.1/"\n[headers]\nAuthorization = "x"',
+            "a user and password already",
+            id="two logins",
+        ),
+        pytest.param(
+            'success_response = { body_regex = "a{99999999999}" }', "not a regular expression", id="huge regex"
+        ),
+        pytest.param("retry = " + "[" * 5000 + "]" * 5000, "n.toml", id="deep list"),
         pytest.param('error_response = { body_regex = "(" }', "error_response.body_regex: not a regular", id="regex"),
         pytest.param("[success_response]\nstatsu = 2", 'did you mean "status"?', id="unknown key of a response"),
         pytest.param('[tokens.X]\ntype = "txt"', 'did you mean "text"?', id="token type"),
@@ -109,6 +131,27 @@ def test_a_secret_with_braces_is_text_and_never_appears_in_an_error() -> None:
     with pytest.raises(SenderError) as caught:
         parse_notification(source, {"T": "x", "H": "hunter2\n"})
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rest", ["{join(items", '{Nope}"\n[template]\nunknown_token = "error"\n#'])
+def test_no_error_of_a_template_shows_what_came_from_the_environment(rest: str) -> None:
+    text = f'url = "http://127.0.0.1/?t=${{T}}&x={rest}"'.replace('\\"', '"').replace("\\n", "\n")
+    source = NotificationSource(name="n.toml", text=text)
+
+    with pytest.raises(SenderError) as caught:
+        render_postback(parse_notification(source, {"T": "hunter2"}), example_event("action_lifecycle"))
+    assert "${T}" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_value_of_the_environment_is_put_in_letter_by_letter() -> None:
+    source = NotificationSource(name="n.toml", text='url = "http://127.0.0.1/${A}/x?t=${ B }&u=$1{SubId1}"')
+
+    read = parse_notification(source, {"A": 'a\\"b', "B": "{Payout}"})
+
+    assert read.url.render({"SubId1": "s"}, context="url", known=["SubId1", "Payout"]) == (
+        b'http://127.0.0.1/a\\"b/x?t={Payout}&u=$1s'
+    )
 
 
 def test_without_an_environment_variables_stay_as_written() -> None:

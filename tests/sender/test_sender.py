@@ -1,12 +1,14 @@
 """The sender over real sockets: what leaves, when, and what it makes of the answers."""
 
 import asyncio
+import gzip
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from postback_sender import Delivery, Event, Notification, NotificationSource, Sender, TargetError, parse_notification
 from postback_sender.clock import SystemClock
@@ -91,6 +93,19 @@ async def deliveries(sender: Sender, *events: Event) -> list[Delivery]:
 
 def failures(delivery: Delivery) -> list[Failure | None]:
     return [attempt.failure for attempt in delivery.attempts]
+
+
+class NoSuchHost(AbstractResolver):
+    """A resolver that knows no host."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        _ = port, family
+        raise OSError(f"no such host: {host}")
+
+    async def close(self) -> None:
+        """Nothing to close."""
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
@@ -189,7 +204,7 @@ def test_a_refused_connection_is_retried_as_the_profile_says() -> None:
 
 def test_a_host_that_does_not_exist_is_not_tried_again_by_the_help_centre_profile() -> None:
     async def main() -> None:
-        sender = Sender(settings("http://nowhere.invalid"), allowed_hosts=["nowhere.invalid"])
+        sender = Sender(settings("http://nowhere.invalid"), allowed_hosts=["nowhere.invalid"], resolver=NoSuchHost())
         [delivery] = await deliveries(sender, event())
         assert failures(delivery) == [Failure.HOST_NOT_FOUND]
 
@@ -314,6 +329,66 @@ def test_stop_finishes_what_is_in_flight_and_sends_nothing_more() -> None:
         assert len(ended) == 30
         assert sum(delivery.outcome == Delivered() for delivery in ended) == len(server.requests) < 5
         assert all(not delivery.attempts for delivery in ended if delivery.outcome is None)
+
+    run(main)
+
+
+def test_an_attempt_that_fails_after_stop_is_not_repeated() -> None:
+    async def main() -> None:
+        async with peer(BUSY) as server:
+            sender = Sender(
+                settings(server.url, "retry = [0, 0, 0]"), on_attempt=lambda _postback, _attempt: sender.stop()
+            )
+            [delivery] = await deliveries(sender, event())
+        assert len(server.requests) == 1
+        assert delivery.outcome is None
+
+    run(main)
+
+
+def test_resends_that_wait_for_their_turn_keep_no_first_send_from_leaving() -> None:
+    async def main() -> None:
+        async with peer(BUSY) as server:
+            text = 'retry = [0.01]\nmaximum_requests = "1/m"'
+            arrived = asyncio.Event()
+            sender = Sender(
+                settings(server.url, text),
+                concurrency=2,
+                on_attempt=lambda postback, _attempt: arrived.set() if postback.key == "last" else None,
+            )
+            late = event("last", at=datetime.now(UTC) + timedelta(milliseconds=300))
+            async with sender:
+                sending = asyncio.ensure_future(anext(sender.send([*(event(str(n)) for n in range(6)), late])))
+                # One resend has the turn of this minute; five wait for theirs, and would hold every place.
+                await asyncio.wait_for(arrived.wait(), 20)
+                sender.stop()
+                await sending
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encoded"), [("br", b"\x8b\x01\x80DONE\x03"), ("gzip", gzip.compress(b"DONE")), ("identity", b"DONE")]
+)
+def test_answers_are_read_in_every_encoding_that_is_asked_for(encoding: str, encoded: bytes) -> None:
+    async def main() -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(encoded)}\r\n\r\n".encode()
+        async with peer(head + encoded) as server:
+            text = 'retry = "none"\nsuccess_response = "DONE"'
+            [delivery] = await deliveries(Sender(settings(server.url, text)), event())
+        assert delivery.outcome == Delivered()
+
+    run(main)
+
+
+def test_a_header_of_the_partner_replaces_ours() -> None:
+    async def main() -> None:
+        async with peer(OK) as server:
+            text = 'body = \'x\'\n[headers]\ncontent-type = "text/xml"\nUser-Agent = "mine"'
+            await deliveries(Sender(settings(server.url, text)), event())
+            [request] = server.requests
+        assert request.lower().count(b"content-type:") == request.lower().count(b"user-agent:") == 1
+        assert b"content-type: text/xml\r\nUser-Agent: mine\r\n" in request
 
     run(main)
 

@@ -41,14 +41,9 @@ Node = Text | TokenNode | Join
 
 
 def token_nodes(nodes: Iterable[Node]) -> Iterator[tuple[TokenNode, Join | None]]:
-    """Yield every token in reading order with the innermost join around it."""
-    pending: list[tuple[Iterator[Node], Join | None]] = [(iter(nodes), None)]
-    while pending:
-        level, join = pending[-1]
-        node = next(level, None)
-        if node is None:
-            pending.pop()
-        elif isinstance(node, Join):
-            pending.append((iter(node.body), node))
+    """Yield every token in reading order, with the join around it if there is one."""
+    for node in nodes:
+        if isinstance(node, Join):
+            yield from ((inner, node) for inner in node.body if isinstance(inner, TokenNode))
         elif isinstance(node, TokenNode):
-            yield node, join
+            yield node, None

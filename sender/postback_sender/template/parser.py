@@ -2,7 +2,7 @@ r"""Template text to nodes, by recursive descent; any text gives nodes or a `Tem
 
 template := (text | '\{' | '\}' | '\"' | token | join)*
 token    := '{' name ('.' name)? '}'
-join     := '{' 'join' '(' list ',' var ',' '"' template '"' [',' '"' separator '"'] ')' '}'
+join     := '{' 'join' '(' list ',' var ',' '"' template '"' [',' '"' separator '"'] ')' '}'   (joins do not nest)
 """
 
 import difflib
@@ -13,13 +13,10 @@ from postback_sender.template.lexer import Kind, Lexeme, Lexer
 from postback_sender.template.nodes import Join, Node, Text, TokenNode
 from postback_sender.template.options import TemplateOptions
 
-# The documentation shows one level. Eight is more than a postback needs and far from Python's recursion limit.
-MAX_JOIN_DEPTH = 8
-
 
 def parse_nodes(source: str, *, options: TemplateOptions, name: str) -> tuple[Node, ...]:
     """Return the nodes of a template; `name` is what errors call it, such as a file name."""
-    return _Parser(source, options, name).template(quoted=False, depth=0)
+    return _Parser(source, options, name).template(quoted=False)
 
 
 class _Parser:
@@ -28,7 +25,7 @@ class _Parser:
         self._options = options
         self._name = name
 
-    def template(self, *, quoted: bool, depth: int) -> tuple[Node, ...]:
+    def template(self, *, quoted: bool) -> tuple[Node, ...]:
         """Read up to the end, or up to and over the closing quote."""
         nodes: list[Node] = []
         opened_at = self._lexer.position - 1
@@ -44,7 +41,7 @@ class _Parser:
                 case Kind.TOKEN:
                     nodes.append(self._token(lexeme))
                 case Kind.FUNCTION:
-                    nodes.append(self._function(lexeme, depth + 1))
+                    nodes.append(self._function(lexeme, nested=quoted))
                 case _:
                     nodes.append(self._text(lexeme))
 
@@ -60,31 +57,31 @@ class _Parser:
             self._fail(f"expected {{{lexeme.text}}} without white space inside the braces", lexeme.start)
         return TokenNode(lexeme.text, source, lexeme.start, lexeme.end)
 
-    def _function(self, opening: Lexeme, depth: int) -> Join:
+    def _function(self, opening: Lexeme, *, nested: bool) -> Join:
         if opening.text != "join":
             hint = "did you mean join?" if difflib.get_close_matches(opening.text.lower(), ["join"]) else ""
             known = 'the only function is {join(items, i, "…")}'
             self._fail(f"unknown function {opening.text!r}; {hint or known}", opening.start)
-        if depth > MAX_JOIN_DEPTH:
-            self._fail(f"joins are nested deeper than {MAX_JOIN_DEPTH} levels", opening.start)
+        if nested:
+            self._fail("a join inside a join: there is only one list, and its entries hold no lists", opening.start)
         list_name = self._expect("the name of a list, such as items", Kind.NAME)
         self._expect(f"',' after the list {list_name.text!r}", Kind.COMMA)
         variable = self._expect("the name of a variable, such as i", Kind.NAME)
         self._expect(f"',' after the variable {variable.text!r}", Kind.COMMA)
         self._expect("'\"' to open the text that is repeated", Kind.QUOTE)
-        body = self.template(quoted=True, depth=depth)
+        body = self.template(quoted=True)
         ending = self._expect("',' and a separator, or ')}'", Kind.COMMA, Kind.CLOSE)
         separator = None
         if ending.kind is Kind.COMMA:
-            separator = self._separator(depth)
+            separator = self._separator()
             ending = self._expect("')}' after the separator", Kind.CLOSE)
         source = self._lexer.source[opening.start : ending.end]
         return Join(list_name.text, variable.text, body, separator, source, opening.start, ending.end)
 
-    def _separator(self, depth: int) -> str:
+    def _separator(self) -> str:
         self._expect("'\"' to open the separator", Kind.QUOTE)
         texts: list[str] = []
-        for node in self.template(quoted=True, depth=depth):
+        for node in self.template(quoted=True):
             if not isinstance(node, Text):
                 self._fail("expected plain text as the separator, got a token", node.start)
             texts.append(node.text)
