@@ -43,8 +43,10 @@ VARIABLES = re.compile(r"^(?:[A-Z_]+=\S* )+")
 NOT_RUN = {
     "cd": "goes into the clone, which is where we are",
     "git": "fetches what is here already",
+    "pip": "would install what is here already, and needs a network",
+    "python -m pip": "the same",
     "python3 -m venv": "would make what we are running in",
-    ".venv/bin/python -m pip": "would install what is here already, and needs a network",
+    ".venv/bin/python -m pip": "installs, like pip",
     ".venv/bin/postback demo": "has tests of its own",
     ".venv/bin/python -m pytest": "would run this test inside itself",
 }

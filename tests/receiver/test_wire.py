@@ -23,7 +23,7 @@ def only(receiver: Receiver) -> Capture:
 def test_headers_keep_their_order_case_repeats_and_bytes(receiver: Receiver, exchange: Exchange) -> None:
     exchange(
         receiver.port,
-        b"GET / HTTP/1.1\r\nHOST: a\r\nx-Two: 1\r\nB:\r\nX-TWO:  2 \r\nName: caf\xc3\xa9 \xff\r\nx-Two: 1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHOST: a\r\nx-Two: 1\r\nB:\r\nX-TWO:  2\r\nName: caf\xc3\xa9 \xff\r\nx-Two: 1\r\n\r\n",
     )
     assert only(receiver).headers == (
         ("HOST", "a"),
