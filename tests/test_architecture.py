@@ -2,7 +2,8 @@
 
 Sender and receiver know nothing of each other; conformance joins them. Inside each package every module is pure: the
 same arguments give the same result, and time, randomness, files and sockets come in from outside. Only the modules in
-`SHELL` are free of that. The sources are read, not run, so an import cannot hide inside a function.
+`SHELL` are free of that. The sources are read, not run, so an import cannot hide inside a function, and one by name is
+allowed only where the names stand in a table.
 """
 
 import ast
@@ -65,6 +66,12 @@ WORLDLY_NAMES = frozenset(
     }
 )
 
+# Importing by name, which no import statement shows; and the one way in which a package may do it.
+IMPORTERS = frozenset({"import_module", "__import__"})
+LATE_TABLE = "_LOADED_WHEN_USED"
+LATE_IMPORT = f"import_module({LATE_TABLE}[name])"
+LATE_PACKAGES = frozenset({"postback_sender", "postback_receiver"})
+
 # What the plugin may import before a fixture is used: pytest, and what pytest itself has loaded by then.
 LIGHT = frozenset(
     {
@@ -124,6 +131,47 @@ def imported_names(statement: ast.AST, package: str) -> dict[str, str]:
 def all_imports(module: Module) -> list[str]:
     """Everything the module imports, wherever it does so."""
     return [name for node in ast.walk(module.tree) for name in imported_names(node, module.package).values()]
+
+
+def late_import_findings(modules: Modules) -> list[str]:
+    """Name each import by name that the other guards cannot see, and each late one that leaves its package."""
+    findings: list[str] = []
+    for module in modules.values():
+        allowed = 1 if module.name in LATE_PACKAGES else 0
+        calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+        late = [call for call in calls if ast.unparse(call) == LATE_IMPORT][:allowed]
+        uses = [node for node in ast.walk(module.tree) if imports_by_name(node)]
+        # The import statement that brings import_module, and its use.
+        if len(uses) > 2 * len(late):
+            findings.append(f"{module.name} imports by name, which no guard can follow: write an import statement")
+        findings += [
+            f"{module.name}.{LATE_TABLE} names {name}: expected a module of {module.name}"
+            for name in (late_modules(module) if late else ())
+            if name not in modules or not name.startswith(f"{module.name}.")
+        ]
+    return findings
+
+
+def imports_by_name(node: ast.AST) -> bool:
+    """Say whether a piece of source is, or brings in, a function that imports whatever it is told to."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
+            return name in IMPORTERS
+        # getattr(importlib, "import_module")
+        case ast.Constant(value=str(name)):
+            return name in IMPORTERS
+        case _:
+            return False
+
+
+def late_modules(module: Module) -> list[str]:
+    """Return the modules a package loads when a name of them is first used."""
+    tables = [
+        ast.literal_eval(node.value)
+        for node in module.tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == LATE_TABLE
+    ]
+    return [name for table in tables for name in table.values()]
 
 
 def lies_in(name: str, places: frozenset[str]) -> bool:
@@ -263,6 +311,12 @@ def test_imports_point_from_conformance_to_sender_and_receiver_only(modules: Mod
     assert not findings, "\n".join(findings)
 
 
+def test_a_module_that_is_imported_by_name_stands_in_a_table_of_its_own_package(modules: Modules) -> None:
+    findings = late_import_findings(modules)
+    assert not findings, "\n".join(findings)
+    assert all(late_modules(modules[package]) for package in LATE_PACKAGES)
+
+
 def test_only_the_listed_shell_touches_the_world(modules: Modules) -> None:
     findings = shell_findings(modules, SHELL)
     assert not findings, "\n".join(findings)
@@ -304,6 +358,50 @@ def test_imports_within_a_package_and_from_conformance_are_fine() -> None:
         "postback_conformance.cli", "from postback_sender import Event\nfrom postback_receiver import Capture"
     )
     assert arrow_findings({module.name: module for module in (inner, outer)}) == []
+
+
+LATE = """
+from importlib import import_module
+_LOADED_WHEN_USED = {"Sender": "postback_sender.sender"}
+def __getattr__(name):
+    return getattr(import_module(_LOADED_WHEN_USED[name]), name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("postback_sender.event", "import importlib\nimportlib.import_module('postback_receiver.server')"),
+        ("postback_sender.event", "from importlib import import_module as load\nload('time')"),
+        ("postback_sender.event", "def f():\n  return __import__('time')"),
+        ("postback_sender.event", "import builtins\nbuiltins.__import__('time')"),
+        ("postback_sender.event", "import importlib\ngetattr(importlib, 'import_module')('time')"),
+        ("postback_sender.event", LATE),
+        ("postback_conformance", LATE.replace("sender", "conformance")),
+        ("postback_sender", LATE + "import_module('time')"),
+        ("postback_sender", LATE.replace("_LOADED_WHEN_USED[name])", "name)")),
+    ],
+)
+def test_an_import_by_name_is_found(name: str, source: str) -> None:
+    modules = {one: parse(one, "") for one in ("postback_sender.sender", "postback_conformance.conformance")}
+    found = late_import_findings({**modules, name: parse(name, source)})
+    assert found == [f"{name} imports by name, which no guard can follow: write an import statement"]
+
+
+@pytest.mark.parametrize("target", ["postback_receiver.server", "postback_sender.gone", "time"])
+def test_a_table_that_leads_out_of_its_package_is_found(target: str) -> None:
+    package = parse("postback_sender", LATE.replace("postback_sender.sender", target), is_package=True)
+    modules = {module.name: module for module in (package, parse("postback_receiver.server", ""))}
+    assert late_import_findings(modules) == [
+        f"postback_sender._LOADED_WHEN_USED names {target}: expected a module of postback_sender"
+    ]
+
+
+def test_a_table_of_modules_of_the_same_package_is_fine() -> None:
+    package = parse("postback_sender", LATE, is_package=True)
+    assert (
+        late_import_findings({module.name: module for module in (package, parse("postback_sender.sender", ""))}) == []
+    )
 
 
 @pytest.mark.parametrize(

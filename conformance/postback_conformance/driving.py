@@ -2,35 +2,64 @@
 
 import asyncio
 import os
-from collections.abc import Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar, cast
 
-from postback_conformance.generation import generate
+from msgspec.structs import replace
+
+from postback_conformance.errors import SelectionError
+from postback_conformance.generation import draw_endlessly
 from postback_conformance.settings_files import load_notification
+from postback_conformance.strategies import events as any_events
 from postback_conformance.strategies import lifecycles
 from postback_receiver import new_event_loop
 from postback_sender import Event, Notification
 from postback_sender.sender import Delivery, Sender
+from postback_sender.subscription import reported
+from postback_sender.tokens import EventKind
+
+T = TypeVar("T")
 
 # Generated lives happen now, not over weeks: whoever sends them wants to see the end of it.
+_MAX_UPDATES = 3
 _MAX_GAP = timedelta(seconds=1)
 _MAX_ITEMS = 3
+# Locking takes up to 92 days and clearing up to 60 more: a life that began before that has been cleared by now.
+_LONGEST_UNTIL_CLEARED = timedelta(days=160)
 
 
-def generated_events(*, count: int, seed: int, clearing: bool = False) -> list[Event]:
-    """Return `count` events of generated life cycles that begin now, in the order of their times.
+def generated_events(notification: Notification, *, count: int, seed: int) -> list[Event]:
+    """Return exactly `count` events which this notification reports, in the order of their times.
 
-    Without `clearing` all of them are `action_lifecycle`; with it, some lives end in an `action_clearing`.
+    Life cycles begin now, and their steps follow each other within a second. Events of any other kind happen now; the
+    dates in their values stay what they are, so that an action which clears now was tracked months ago.
     """
+    chosen = islice(reported(notification, _events_without_end(notification.event, seed)), count)
+    return sorted(chosen, key=lambda event: event.at)
+
+
+def _events_without_end(kind: EventKind, seed: int) -> Iterator[Event]:
+    now = datetime.now(UTC)
+    if kind == "action_lifecycle":
+        return _lives(now, seed, clearing=False)
+    if kind == "action_clearing":
+        events = _lives(now - _LONGEST_UNTIL_CLEARED, seed, clearing=True)
+    else:
+        events = draw_endlessly(any_events(kind=kind), seed=seed)
+    return (replace(event, at=now) for event in events)
+
+
+def _lives(started_at: datetime, seed: int, *, clearing: bool) -> Iterator[Event]:
     strategy = lifecycles(
-        started_at=datetime.now(UTC), max_updates=3, max_gap=_MAX_GAP, max_items=_MAX_ITEMS, clearing=clearing
+        started_at=started_at, max_updates=_MAX_UPDATES, max_gap=_MAX_GAP, max_items=_MAX_ITEMS, clearing=clearing
     )
-    # A life has at least one event, so this many lives are enough.
-    events = (event for life in generate(strategy, count=count, seed=seed) for event in life)
-    return sorted(islice(events, count), key=lambda event: event.at)
+    return (event for life in draw_endlessly(strategy, seed=seed) for event in life)
 
 
 class EventSender:
@@ -45,28 +74,65 @@ class EventSender:
         count: int = 10,
         seed: int = 0,
         allowed_hosts: Collection[str] = (),
+        timeout_s: float = 60.0,
     ) -> list[Delivery]:
-        """Return the deliveries in the order in which they ended.
+        """Return the deliveries of all events that the notification reports, in the order in which they ended.
 
         `notification` is a record or the path of its TOML; `to` replaces where it points. Without `events`, `count`
-        events are generated from `seed`. Raises what `Sender.send` raises.
+        events are generated from `seed`.
+
+        The call takes `timeout_s` at most, whatever the retry schedule says: then requests in flight are cut, nothing
+        more is sent, and the deliveries that had not ended have the outcome None and the attempts made so far.
+
+        Raises `SelectionError` when there is nothing to send, and what `Sender.send` raises.
         """
+        until = time.monotonic() + timeout_s
         settings = notification if isinstance(notification, Notification) else _load(Path(notification))
-        chosen = generated_events(count=count, seed=seed) if events is None else list(events)
+        chosen = generated_events(settings, count=count, seed=seed) if events is None else list(events)
+        if not any(reported(settings, chosen)):
+            raise SelectionError(_nothing_to_send(settings, chosen))
         sender = Sender(settings, to=to, allowed_hosts=allowed_hosts)
-        # A loop of its own, on a thread of its own: the caller may have one running.
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="postback sender") as thread:
-            return thread.submit(_send, sender, chosen).result()
+        return _run_on_a_thread(lambda: _deliver(sender, chosen, until))
 
 
 def _load(path: Path) -> Notification:
     return load_notification(path, os.environ)
 
 
-def _send(sender: Sender, events: list[Event]) -> list[Delivery]:
-    async def deliver() -> list[Delivery]:
+def _nothing_to_send(settings: Notification, events: list[Event]) -> str:
+    kinds = ", ".join(sorted({event.kind for event in events})) or "none"
+    return f"nothing to send: {settings.name} reports events of the kind {settings.event}, and the events are {kinds}"
+
+
+async def _deliver(sender: Sender, events: list[Event], until: float) -> list[Delivery]:
+    timer = asyncio.get_running_loop().call_later(until - time.monotonic(), sender.cut)
+    try:
         async with sender:
             return [delivery async for delivery in sender.send(events)]
+    finally:
+        timer.cancel()
 
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(deliver())
+
+def _run_on_a_thread(work: Callable[[], Coroutine[None, None, T]]) -> T:
+    """Run in a loop of its own, on a thread of its own: the caller may have one running. Ctrl-C here cancels it."""
+    canceller: Future[Callable[[], object]] = Future()
+
+    async def cancellable() -> T:
+        loop, task = asyncio.get_running_loop(), cast("asyncio.Task[T]", asyncio.current_task())
+        canceller.set_result(lambda: loop.call_soon_threadsafe(task.cancel))
+        return await work()
+
+    def run() -> T:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(cancellable())
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="postback sender") as thread:
+        result = thread.submit(run)
+        try:
+            return result.result()
+        except BaseException:
+            # Ctrl-C, or a test that ran out of time. Leaving the executor waits for the thread, so it must end.
+            if not result.done():
+                with suppress(RuntimeError):  # the loop was closed in this very moment
+                    canceller.result()()
+            raise

@@ -15,4 +15,4 @@ class TrafficError(ConformanceError):
 
 
 class SelectionError(ConformanceError):
-    """A selection of rules or captures that leaves nothing to do."""
+    """A selection of rules, captures or events that leaves nothing to do."""

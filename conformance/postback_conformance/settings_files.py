@@ -1,11 +1,12 @@
-"""Reads notification files from disk: the TOML and the body file beside it."""
+"""Reads notification files from disk: the TOML and the body file in its folder."""
 
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import NoReturn
 
 from postback_sender.notification import Notification, NotificationSource, parse_notification
-from postback_sender.settings_table import NotificationError
+from postback_sender.settings_table import NotificationError, fail
 
 # A template is text a person wrote. Anything larger is the wrong file.
 _MAX_BYTES = 4 * 1024 * 1024
@@ -17,7 +18,7 @@ def read_source(path: Path) -> NotificationSource:
     files: dict[str, str] = {}
     body_file = _body_file(text)
     if body_file is not None:
-        files[body_file] = _read(path.parent / body_file, why=f" (the body_file of {path.name})")
+        files[body_file] = _read_body(path, body_file, text)
     return NotificationSource(name=path.name, text=text, files=files)
 
 
@@ -35,12 +36,42 @@ def _body_file(text: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _read_body(settings: Path, body_file: str, text: str) -> str:
+    """Read a body file. It is sent to whoever the settings name, so nothing outside of their own folder may go out."""
+    expected = f"expected a file in the folder of {settings.name}, got {body_file!r}"
+    written = PurePath(body_file)
+    if "\0" in body_file or written.is_absolute() or ".." in written.parts:
+        _fail(f"{expected}; move the file there and write its name", settings, text)
+    path = settings.parent / written
+    try:
+        is_inside = path.resolve().is_relative_to(settings.parent.resolve())
+        # Asked before it is opened: a pipe would wait for its writer.
+        is_regular = path.is_file() or not path.exists()
+    except (OSError, RuntimeError) as error:
+        # Python before 3.13 calls a link to itself a RuntimeError.
+        reason = error.strerror if isinstance(error, OSError) else "a link that leads to itself"
+        raise NotificationError(f"{path}: cannot be read (the body_file of {settings.name}): {reason}") from None
+    if not is_inside:
+        _fail(f"{expected}, a link that leads out of it; put a copy there", settings, text)
+    if not is_regular:
+        _fail(f"{expected}, which is no regular file; write the name of a template", settings, text)
+    return _read(path, why=f" (the body_file of {settings.name})")
+
+
+def _fail(message: str, settings: Path, text: str) -> NoReturn:
+    fail(f"body_file: {message}", "", "body_file", text=text, name=settings.name)
+
+
 def _read(path: Path, *, why: str = "") -> str:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise NotificationError(f"{path}: larger than {_MAX_BYTES >> 20} MiB; expected a settings or template file")
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise NotificationError(f"{path}: not UTF-8 at byte {error.start}") from None
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise NotificationError(f"{path}: cannot be read{why}: {error.strerror}") from None
+    if len(data) > _MAX_BYTES:
+        raise NotificationError(f"{path}: larger than {_MAX_BYTES >> 20} MiB; expected a settings or template file")
+    try:
+        # Line ends stay as they are: a body is sent byte for byte.
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise NotificationError(f"{path}: not UTF-8 at byte {error.start}") from None

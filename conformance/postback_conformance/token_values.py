@@ -1,72 +1,136 @@
-"""Finds the value of a token in a captured request by the literal text around it in the template.
+"""Reads the value of a token back from a captured request, by running the notification's templates backwards.
 
-Only tokens whose surroundings are unmistakable are found: the text before the token, back to the start of its line or
-to the token before, has to occur exactly once in what arrived; the value ends where the text after the token, to the
-end of its line, follows.
+A value is told only when its place is unmistakable: what follows it, and what follows the token before it, must be
+something that no escaped value can hold. Anything else would be a guess, and a verdict would rest on it.
 """
 
-import json
-from urllib.parse import unquote
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from urllib.parse import quote
 
+from postback_conformance.wanted_url import VARIABLE
 from postback_receiver import Capture
 from postback_sender.notification import Notification
-from postback_sender.template import Template
-from postback_sender.template.nodes import Text, TokenNode
+from postback_sender.template import Format, Template
+from postback_sender.template.context import Context, Scanner, scanner_for
+from postback_sender.template.matching import Match
+from postback_sender.template.nodes import Join, Node, Text, TokenNode
+from postback_sender.template.unescaping import VALUE_BYTES
 
-# Far more than a date, an amount or an id; a value that runs on beyond it has lost its end.
-_LONGEST_VALUE = 2000
+# Everything that a request line holds as it is, so that only blanks, control characters and raw UTF-8 are encoded.
+_AS_WRITTEN = "".join(map(chr, range(0x21, 0x7F)))
+# What ends a value although single bytes of it may be part of one.
+_ENDS: dict[Context, bytes] = {Context.XML_CDATA: b"]]>"}
+_BARE_ENDS = b",:[]{} \t\r\n"
 
 
 def token_value(notification: Notification, capture: Capture, token: str) -> str | None:
-    """Return the value of a token in a capture, unescaped, or None when it cannot be told."""
-    url = notification.url
-    wire_target = capture.target.encode("latin-1").decode("utf-8", "replace")
-    if (found := _between(url, token, wire_target)) is not None:
-        return unquote(found)
-    if notification.body is None:
+    """Return the value of a token in a capture, unescaped, or None when it cannot be told.
+
+    Of a request that differs from its template anywhere, and of a template with `escaping = "raw"`, nothing is told.
+    """
+    if notification.template.escaping == "raw":
         return None
-    found = _between(notification.body, token, capture.body.decode("utf-8", "replace"))
-    return None if found is None else _unescaped(found, notification.body_format)
+    if (target := target_template(notification.url)) is not None and token in target.names:
+        path, question_mark, query = capture.path, *capture.target.partition("?")[1:]
+        found = _values(target, "url", f"{path}{question_mark}{query}".encode("latin-1")).get(token)
+        if found is not None:
+            return found
+    body = notification.body
+    if body is None or token not in body.names or capture.truncated or _is_encoded(capture):
+        return None
+    return _values(body, notification.body_format, capture.body).get(token)
 
 
-def _between(template: Template, token: str, text: str) -> str | None:
-    for index, node in enumerate(template.nodes):
-        if not isinstance(node, TokenNode) or node.name != token or index == 0:
-            continue
-        before = template.nodes[index - 1]
-        after = template.nodes[index + 1] if index + 1 < len(template.nodes) else None
-        # Without text on its left a token has no beginning, and with another token on its right no end.
-        if isinstance(before, Text) and (after is None or isinstance(after, Text)):
-            lead = _last_part(before.text)
-            start = text.find(lead) + len(lead)
-            if lead and text.count(lead) == 1:
-                tail = _first_part(after.text) if after else ""
-                end = text.find(tail, start, start + _LONGEST_VALUE) if tail else len(text)
-                return text[start:end] if end >= 0 else None
-    return None
+@lru_cache(maxsize=64)
+def target_template(url: Template) -> Template | None:
+    """Return the template of a request line's target, or None when a token stands before the path.
 
-
-def _last_part(text: str) -> str:
-    """Return the last line of a text, cut at the start of a parameter, since hosts and parameters before may differ."""
-    line = text.rsplit("\n", 1)[-1] or text
-    cut = max(line.rfind("?"), line.rfind("&"))
-    return line[cut:] if cut >= 0 else line
-
-
-def _first_part(text: str) -> str:
-    """Return the first line of a text, or the line feed it begins with."""
-    return text.partition("\n")[0] or text[:1]
-
-
-def _unescaped(text: str, body_format: str) -> str | None:
-    match body_format:
-        case "query":
-            return unquote(text.replace("+", " "))
-        case "json":
-            try:
-                return str(json.loads(f'"{text}"'))
-            except ValueError:
-                return None
+    Variables of the environment are unknown here, and become wildcards.
+    """
+    match url.nodes:
+        case (Text(text, start, end), *rest) if (begin := _path_start(text, is_all=not rest)) is not None:
+            lead = text[begin:] if text[begin:].startswith("/") else f"/{text[begin:]}"
+            nodes = tuple(_on_the_wire(_without_fragment((Text(lead, start, end), *rest))))
         case _:
-            # Markup inside is a reference or a split CDATA section: what was meant takes a parser to tell.
-            return None if "&" in text or "<" in text else text
+            return None
+    return Template(url.source, nodes, options=url.options, name=url.name)
+
+
+# Several rules ask about the same capture, one after the other.
+@lru_cache(maxsize=4)
+def _values(template: Template, text_format: Format, data: bytes) -> dict[str, str]:
+    """Return the values that stand at unmistakable places; of a token with two different values, none."""
+    match = template.match(data, context=text_format)
+    if not isinstance(match, Match):
+        return {}
+    found: dict[str, set[str]] = {}
+    for value, is_certain in zip(match.values, _certain(template, text_format), strict=True):
+        if is_certain:
+            found.setdefault(value.name, set()).add(value.value)
+    return {name: values.pop() for name, values in found.items() if len(values) == 1}
+
+
+@lru_cache(maxsize=64)
+def _certain(template: Template, text_format: Format) -> tuple[bool, ...]:
+    """Tell of each token outside joins whether both ends of its value are unmistakable."""
+    ends = list(_ends(template.nodes, scanner_for(text_format)))
+    return tuple(here and before for before, here in zip([True, *ends], ends, strict=False))
+
+
+def _ends(nodes: Sequence[Node], scanner: Scanner) -> Iterator[bool]:
+    for index, node in enumerate(nodes):
+        match node:
+            case Text(text):
+                scanner.feed(text)
+            case TokenNode():
+                after = nodes[index + 1] if index + 1 < len(nodes) else None
+                yield after is None or (isinstance(after, Text) and _ends_value(after.text.encode(), scanner.context))
+            case Join():
+                for part in node.body:
+                    if isinstance(part, Text):
+                        scanner.feed(part.text)
+
+
+def _ends_value(literal: bytes, context: Context) -> bool:
+    if context is Context.JSON_BARE:
+        return literal[:1] in _BARE_ENDS
+    if context is Context.XML_ATTRIBUTE:
+        return literal[:1] in b"\"'<"
+    return literal[:1] in VALUE_BYTES[context].never or literal.startswith(_ENDS.get(context, b"\0"))
+
+
+def _on_the_wire(nodes: Iterable[Node]) -> Iterator[Node]:
+    """Write literal text as a request line holds it, and unknown variables as tokens."""
+    for node in nodes:
+        if not isinstance(node, Text):
+            yield node
+            continue
+        position = 0
+        for found in VARIABLE.finditer(node.text):
+            if position < found.start():
+                yield Text(quote(node.text[position : found.start()], safe=_AS_WRITTEN), node.start, node.end)
+            yield TokenNode(found[0], found[0], node.start, node.end)
+            position = found.end()
+        if position < len(node.text):
+            yield Text(quote(node.text[position:], safe=_AS_WRITTEN), node.start, node.end)
+
+
+def _path_start(text: str, *, is_all: bool) -> int | None:
+    """Return where scheme and host end; None when something unknown stands among them."""
+    begin = text.find("://") + len("://")
+    places = [place for place in (text.find(letter, begin) for letter in "/?#") if place >= 0]
+    return min(places) if places else len(text) if is_all else None
+
+
+def _without_fragment(nodes: Sequence[Node]) -> Iterator[Node]:
+    for node in nodes:
+        if isinstance(node, Text) and "#" in node.text:
+            if lead := node.text.partition("#")[0]:
+                yield Text(lead, node.start, node.end)
+            return
+        yield node
+
+
+def _is_encoded(capture: Capture) -> bool:
+    return any(coding.strip().lower() != "identity" for coding in capture.header("Content-Encoding"))

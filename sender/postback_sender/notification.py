@@ -23,6 +23,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 Method = Literal["GET", "POST"]
 BodyFormat = Literal["query", "json", "xml"]
 
+_USER = re.compile(r"//[^/]*@")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # What says where a request ends and how its connection is used; a second one would let two servers read two requests.
 _FRAMING_HEADERS = frozenset(
@@ -153,8 +154,9 @@ class _Reader:
         except ValueError:
             is_usable = False
         if not is_usable:
-            # What follows the path may carry a secret.
-            self._fail(f"url: expected a URL such as http://127.0.0.1/postback, got {skeleton.split('?')[0]!r}", "url")
+            # A user's password stands before the host, and what follows the path may be a secret, too.
+            shown = _USER.sub("//", skeleton.split("?")[0])
+            self._fail(f"url: expected a URL such as http://127.0.0.1/postback, got {shown!r}", "url")
         return url
 
     def _body(self, file: _File) -> tuple[str | None, str]:

@@ -133,6 +133,12 @@ class Sender:
         for task in self._tasks - self._in_flight:
             task.cancel()
 
+    def cut(self) -> None:
+        """Stop at once: requests in flight are cut, and like what still waits they end without outcome."""
+        self._is_stopped = True
+        for task in self._tasks:
+            task.cancel()
+
     def _ready_ns(self, event: Event) -> int:
         """Return the monotonic instant from which an event may be sent: its time plus the minimum delay."""
         happened_ns = int(event.at.timestamp() * 1_000_000) * 1000

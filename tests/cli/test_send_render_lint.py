@@ -1,17 +1,24 @@
 """`send`, `render`, `lint`: from settings to requests."""
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
-from command_line import COMMAND, Run, environment
+from command_line import COMMAND, PATIENCE_S, Run, environment
+from postback_conformance.cli.application import app
 from postback_conformance.demo import demo_sources
 from postback_receiver import Receiver, Reply
 from postback_sender.event import encode_event, example_event
+from postback_sender.tokens import EVENT_KINDS, EventKind
 
 NOTIFICATION = """
 url = "http://127.0.0.1:1/postback?id={ActionId}&token=${TOKEN}"
@@ -106,8 +113,73 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_what_was_not_sent(notificati
     assert process.returncode == 130
     assert "Traceback" not in told
     assert f"{arrived} of " in told
-    assert "not sent, because you stopped it" in told
+    assert "because you stopped it" in told
     assert 1 <= arrived < 25
+
+
+def test_a_second_ctrl_c_cuts_what_is_in_flight(notification: Path, tmp_path: Path) -> None:
+    notification.write_text('url = "http://127.0.0.1/"\ntimeout = "1h"')
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE_S)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with subprocess.Popen(
+            [*COMMAND, "send", str(notification), "--to", url, "--count", "3", "--seed", "1"],
+            cwd=tmp_path,
+            env=environment(),
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stderr is not None
+            peer, _ = silent.accept()
+            with peer:
+                peer.recv(65_536)
+                process.send_signal(signal.SIGINT)
+                told = b""
+                while b"Ctrl-C again" not in told:
+                    line = process.stderr.readline()
+                    assert line, told
+                    told += line
+                process.send_signal(signal.SIGINT)
+                rest = process.communicate(timeout=PATIENCE_S)[1]
+
+    assert process.returncode == 130
+    assert b"0 of 3 delivered" in rest
+    assert b"3 not sent, or without an answer" in rest
+
+
+@pytest.mark.parametrize("kind", EVENT_KINDS)
+def test_events_of_every_kind_are_generated_and_sent_now(run: Run, notification: Path, kind: EventKind) -> None:
+    notification.write_text(f'event = "{kind}"\nurl = "http://127.0.0.1/"\n')
+
+    with Receiver() as receiver:
+        outcome = run("send", notification, "--to", receiver.url, "--count", 2, "--seed", 1)
+        assert len(receiver.captures()) == 2
+
+    assert outcome.code == 0
+    assert "left out" not in outcome.err
+
+
+def test_generating_many_events_is_announced_and_ctrl_c_ends_it(notification: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "send", str(notification), "--count", "100000"],
+        cwd=tmp_path,
+        env=environment(**SECRETS),
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        while b"generating 100000 events" not in (line := process.stderr.readline()):
+            assert line
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=PATIENCE_S)[1]
+
+    assert (process.returncode, rest) == (130, b"")
+
+
+def test_a_target_that_is_not_allowed_is_refused_before_events_are_generated(run: Run, notification: Path) -> None:
+    outcome = run("send", notification, "--to", "http://example.com", "--count", 100_000, env=SECRETS)
+
+    assert outcome.code == 2
+    assert "--allow-host example.com" in outcome.err
+    assert "seed" not in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -189,9 +261,45 @@ def test_every_flag_has_a_twin_in_the_environment(run: Run, notification: Path) 
         assert len(receiver.captures()) == 2
 
 
-def test_output_into_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
+def options() -> Iterator[tuple[Any, Any]]:
+    """Every option of every command, with the place of its command in the program."""
+    command: Any = typer.main.get_command(app)
+    waiting = [(command, command.make_context("postback", [], resilient_parsing=True, **command.context_settings))]
+    while waiting:
+        command, context = waiting.pop()
+        yield from ((context, each) for each in command.params if each.param_type_name == "option")
+        for name, inner in getattr(command, "commands", {}).items():
+            waiting.append((inner, inner.make_context(name, [], parent=context, resilient_parsing=True)))
+
+
+def test_the_twin_of_every_flag_is_named_after_its_command_and_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: set[str] = set()
+    for context, option in options():
+        flag = next(name for name in option.opts if name.startswith("--"))
+        twin = f"{context.command_path}_{flag.removeprefix('--')}".upper().replace(" ", "_").replace("-", "_")
+        monkeypatch.setenv(twin, "from its twin")
+        assert option.resolve_envvar_value(context) == "from its twin", flag
+        checked.add(twin)
+
+    assert {
+        "POSTBACK_QUIET",
+        "POSTBACK_RULES_LIST_FORMAT",
+        "POSTBACK_RENDER_SET",
+        "POSTBACK_LISTEN_PORT_FILE",
+    } <= checked
+
+
+def test_a_flag_of_a_nested_command_has_a_twin_too(run: Run) -> None:
+    outcome = run("rules", "list", env={"POSTBACK_RULES_LIST_FORMAT": "json"})
+
+    assert json.loads(outcome.out.splitlines()[0])["id"]
+
+
+@pytest.mark.parametrize("arguments", [["rules", "list"], ["rules", "list", "--format", "json"]])
+def test_output_into_a_closed_pipe_ends_quietly(tmp_path: Path, arguments: list[str]) -> None:
+    """And not with 1: that would be findings."""
     with subprocess.Popen(
-        [*COMMAND, "rules", "list", "--format", "json"],
+        [*COMMAND, *arguments],
         cwd=tmp_path,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -202,6 +310,8 @@ def test_output_into_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
         process.stdout.close()
 
         assert process.stderr.read() == b""
+
+    assert process.returncode == 141
 
 
 @pytest.mark.parametrize("command", ["demo", "render", "lint", "listen", "send", "list", "show", "check", "rules"])
@@ -244,7 +354,7 @@ def test_a_failure_is_told_at_once_with_what_comes_next(notification: Path, tmp_
 
     assert b"no connection" in told
     assert b"up to 15 retries" in told
-    assert b"not sent, because you stopped it" in rest
+    assert b"because you stopped it" in rest
     assert process.returncode == 130
 
 
@@ -291,3 +401,24 @@ def test_letters_a_terminal_does_not_know_are_spelt_out(run: Run, tmp_path: Path
 
     assert outcome.code == 0
     assert "\\u2717 body.json.well-formed" in outcome.out
+
+
+@pytest.mark.parametrize("command", [["rules", "list"], ["lint", "n.toml"], ["render", "n.toml"]])
+def test_a_terminal_of_eight_bits_is_enough(run: Run, tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "n.toml").write_text("method = 'POST'\nbody = '{Nope} \N{GRINNING FACE}'")
+
+    outcome = run(*command, env={"PYTHONIOENCODING": "latin-1"})
+
+    assert outcome.code in {0, 1}
+    assert "fault of Postback Kit" not in outcome.err
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_a_file_name_that_is_not_utf_8_is_spelt_out(run: Run, tmp_path: Path, format: str) -> None:  # noqa: A002  a flag
+    name = os.fsdecode(b"n\xff.toml")
+    (tmp_path / name).write_text("method = 'POST'\nbody = '{Nope}'")
+
+    outcome = run("lint", name, "--format", format)
+
+    assert outcome.code == 1
+    assert "n\\udcff.toml, body, line 1, column 1" in outcome.out

@@ -21,9 +21,10 @@ def of_demo(name: str) -> tuple[Complaint, ...]:
 
 
 def test_the_documented_example_has_these_wounds() -> None:
-    """A token broken over two lines, numbers without quotes, and a first key without a value."""
+    """A token broken over two lines, a first brace that is not escaped, numbers without quotes, a key without value."""
     assert [(complaint.place, complaint.message) for complaint in of_demo(DOCUMENTED)] == [
         ("documented.json.txt, line 18, column 18", r"white space inside '{DeltaAmo\nunt}'"),
+        ("documented.json.txt, line 1, column 1", r"this { is not escaped, and the \} in line 49 that closes it is"),
         *(
             (
                 f"documented.json.txt, line {line}, column {column}",
@@ -32,7 +33,7 @@ def test_the_documented_example_has_these_wounds() -> None:
             for line, column, field in ((44, 16, "amt"), (46, 14, "qty"), (47, 13, "cartamt"))
         ),
         (
-            "documented.json.txt",
+            "documented.json.txt, line 1, column 30",
             (
                 "rendered for an example event it is not valid json: Expecting ':' delimiter, got ',' at byte 29 "
                 "(line 1, column 30)"
@@ -95,6 +96,106 @@ def test_a_token_that_does_not_exist_is_named_with_the_nearest(
     complaint = lint(read_settings(text))[0]
     assert (complaint.place, complaint.message) == (f"example.toml, body, {place}", message)
     assert complaint.advice.startswith(advice)
+
+
+def complaints_on(body: str, read_settings: ReadSettings, *, body_format: str = "xml", more: str = "") -> list[str]:
+    """Return place, message and advice of what lint says about a body; the blanks keep its lines apart from quotes."""
+    text = f"url = '{SOUND_URL}'\nmethod = 'POST'\nbody_format = '{body_format}'\nbody = '''{body}'''\n{more}"
+    found = lint(read_settings(text))
+    return [f"{one.place.removeprefix('example.toml, ')}: {one.message}; {one.advice}" for one in found]
+
+
+def test_a_list_that_does_not_exist_is_named(read_settings: ReadSettings) -> None:
+    assert complaints_on('<a>\n{join(itms, i, "{i.sku}")}</a>', read_settings) == [
+        'body, line 2, column 1: there is no list itms; the only list is items; write {join(items, i, "…")}'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("ActionStatus", "write {Status}"),
+        ("OID", "ask impact.com, or declare it under [tokens.OID]"),
+    ],
+)
+def test_a_token_that_only_strangers_know_is_named(name: str, advice: str, read_settings: ReadSettings) -> None:
+    source = "affpixel.com/blog/impact-postback-setup"
+    assert complaints_on(f"<a>{{{name}}}</a>", read_settings) == [
+        f"body, line 1, column 4: no official list has {{{name}}}; it is known from {source} only; {advice}"
+    ]
+    assert complaints_on(f"<a>{{{name}}}</a>", read_settings, more=f"[tokens.{name}]\n") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "advice"),
+    [
+        ("X-Api-Key", "hunter2", 'write "${X_API_KEY}" and set it in the environment'),
+        ("authorization", "Bearer hunter2", 'write "${AUTHORIZATION}" and set it in the environment'),
+        ("Authorization", "Bearer ${PARTNER_TOKEN}", None),
+        ("X-Partner", "hunter2", None),
+        ("X-Api-Key", "", None),
+    ],
+)
+def test_a_secret_in_a_header_belongs_in_the_environment(
+    name: str, value: str, advice: str | None, read_settings: ReadSettings
+) -> None:
+    complaints = lint(read_settings(f'url = "{SOUND_URL}"\n[headers]\n{name} = "{value}"\n'))
+    assert [(one.place, one.advice) for one in complaints] == (
+        [] if advice is None else [(f"example.toml, headers.{name}", advice)]
+    )
+    assert "hunter2" not in repr(complaints)
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (
+            "<a>\n {Payout</a>",
+            "body, line 2, column 2: {Payout is not closed: expected '}', got '<'; write {Payout}, or ",
+        ),
+        ("<a>{Pay-out}</a>", "body, line 1, column 4: {Pay is not closed: expected '}', got '-'; "),
+        (
+            '<a>{join(items, i, "{i.sku")}</a>',
+            "body, line 1, column 21: {i.sku is not closed: expected '}', got '\"'; ",
+        ),
+        (
+            '<a>{"x"\n\\}</a>',
+            r"body, line 1, column 4: this { is not escaped, and the \} in line 2 that closes it is; write \{ here",
+        ),
+        ('<a>{"x": \\{\\}, {"y"} }</a>', None),
+        (r"<a>\{Payout\} } {</a>", None),
+    ],
+    ids=[
+        "a token without end",
+        "a name no token has",
+        "a token without end in a join",
+        "a bare brace with an escaped partner",
+        "bare braces and escaped ones, each with its like",
+        "braces that are text",
+    ],
+)
+def test_a_brace_that_went_wrong_is_named(body: str, complaint: str | None, read_settings: ReadSettings) -> None:
+    assert [one[: len(complaint or "")] for one in complaints_on(body, read_settings)] == (
+        [] if complaint is None else [complaint]
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ('{"ü": "{ActionId}",\n"x" 1}', "body, line 2, column 5"),
+        ('\\{"a": "{ActionId}", \\{\\}\\}', "body, line 1, column 22"),
+        ('{"a" {ActionId}}', "body, line 1, column 6"),
+        ('{"a": [{join(items, i, "1")}],\n"b"}', "body"),
+        ('{"a": 1', "body"),
+    ],
+    ids=["after a value", "after escapes", "a value itself", "after items, whose length varies", "at the end"],
+)
+def test_a_fault_of_the_rendered_body_is_traced_to_the_template(
+    body: str, place: str, read_settings: ReadSettings
+) -> None:
+    last = complaints_on(body, read_settings, body_format="json")[-1]
+    assert last.startswith(f"{place}: rendered for an example event it is not valid json")
 
 
 def test_a_token_of_ones_own_is_known(read_settings: ReadSettings) -> None:

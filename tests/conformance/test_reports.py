@@ -176,6 +176,20 @@ def test_reports_hide_secrets(judgement: Judgement) -> None:
     assert "hunter2" not in everything
 
 
+def test_a_page_hides_secret_fields_of_a_form_also_around_a_fault(read_settings: ReadSettings) -> None:
+    form = JSON_SETTINGS.replace("json", "query").replace("body = '", "body = 'a={SubId1}'\n#")
+    arrived = replace(
+        capture(
+            b"token=hunter2&b=1%&password=hunter3%", headers=(("Content-Type", "application/x-www-form-urlencoded"),)
+        ),
+        id="form",
+    )
+    judged = judge([arrived], read_settings(form), RULES)
+    page = html_report(judged, {"form": arrived}, source="x")
+    assert "token=[hidden]&amp;b=1<mark>%</mark>&amp;password=[hidden]" in page
+    assert "hunter" not in page + on_terminal(judged) + encode_report(machine_report(judged)).decode()
+
+
 def test_a_page_without_evidence_or_findings_is_whole(read_settings: ReadSettings) -> None:
     nothing = judge([], read_settings(JSON_SETTINGS), RULES)
     assert "None: no rule was broken." in Page(html_report(nothing, {}, source="x")).text

@@ -451,3 +451,58 @@ def test_a_finding_never_repeats_a_secret(judged_by: JudgedBy) -> None:
     findings += judged_by("body.query.percent-encoding", text, [arrived])
     assert [finding.outcome for finding in findings] == ["fail", "fail"]
     assert "hunter" not in repr(findings)
+
+
+def unresolved(url: str) -> str:
+    """Return settings of a URL with variables, which are not known to a judge."""
+    return f'url = "{url}"\nmethod = "GET"\n'
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "url", "target", "outcome"),
+    [
+        ("http.target", "http://h/${HOOK}/p", "/hunter2/p", "pass"),
+        ("http.target", "http://h/${HOOK}/p", "/hunter2/more/p", "pass"),
+        ("http.target", "http://h/${HOOK}/{ActionId}", "/hunter2/1", "pass"),
+        ("http.target", "http://${HOST}/p?a=1", "/base/p?a=1", "pass"),
+        ("http.target", "http://h/p?key=${KEY}&a={SubId1}", "/p?key=hunter2&a=1", "pass"),
+        ("http.target", "http://h/p?${QUERY}&a=1", "/p?hunter2&a=1", "pass"),
+        ("http.target", "http://h/in/${HOOK}/p", "/in/hunter2/q", "fail"),
+        ("http.target", "http://h/in/${HOOK}/p", "/im/hunter2/p", "fail"),
+        ("http.target", "http://${HOST}/p", "/hunter2", "fail"),
+        ("http.target", "http://h/p?${QUERY}&a=1", "/p?hunter2&b=1", "fail"),
+        ("http.target", "http://h/p?key=${KEY}&a=1", "/p?key=x&hunter2", "fail"),
+        ("http.repeated-parameter", "http://h/p?key=${KEY}&a=1", "/p?key=hunter2&a=1&a=2", "fail"),
+        ("http.repeated-parameter", "http://h/p?id=${KEY}", "/p?id=x&hunter2=1&hunter2=2", "fail"),
+        ("http.repeated-parameter", "http://h/p?${QUERY}&a=1", "/p?hunter2=1&a=1&a=2", "inconclusive"),
+        ("body.query.percent-encoding", "http://h/p?id=${KEY}&a={SubId1}", "/p?id=hunter2&a=%", "fail"),
+        ("body.query.percent-encoding", "http://h/p?${QUERY}&a={SubId1}", "/p?x=hunter2&a=%", "fail"),
+    ],
+)
+def test_what_the_environment_holds_is_neither_guessed_nor_shown(
+    rule_id: str, url: str, target: str, outcome: OutcomeName, judged_by: JudgedBy
+) -> None:
+    """A variable in the URL can be anything; what arrived in its place may be a secret."""
+    (verdict,) = judged_by(rule_id, unresolved(url), [capture(method="GET", target=target)])
+    assert (verdict.outcome, verdict.message) == (outcome, verdict.message)
+    assert "hunter2" not in repr(verdict)
+
+
+def test_a_wrong_path_is_shown_up_to_what_the_environment_may_have_put_in(judged_by: JudgedBy) -> None:
+    arrived = capture(method="GET", target="/in/hunter2/q")
+    (verdict,) = judged_by("http.target", unresolved("http://h/in/${HOOK}/{ActionId}/p"), [arrived])
+    assert (verdict.expected, verdict.actual) == ("/in/${HOOK}/{…}/p", "/in/[hidden]")
+
+
+def test_a_fault_in_a_form_does_not_repeat_a_secret_field(judged_by: JudgedBy) -> None:
+    text = FORM_SETTINGS.replace("date=", "token=")
+    arrived = capture(b"id=1&token=hunter2%&x=1", headers=())
+    (verdict,) = judged_by("body.query.percent-encoding", text, [arrived])
+    assert (verdict.outcome, verdict.actual) == ("fail", "id=1&token=[hidden]&x=1")
+
+
+def test_a_query_of_many_parameters_is_read_in_a_moment(judged_by: JudgedBy) -> None:
+    """Counting each parameter among all others would take minutes."""
+    target = "/postback?id=1&sub=&" + "&".join(f"p{number}=" for number in range(150_000))
+    (verdict,) = judged_by("http.repeated-parameter", QUERY_SETTINGS, [capture(method="GET", target=target)])
+    assert verdict.outcome == "pass"

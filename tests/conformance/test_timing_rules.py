@@ -1,6 +1,8 @@
 """Timing over virtual time: what is said for sure is true, and what nobody can know is not said for sure."""
 
+import sys
 from collections.abc import Callable, Iterable
+from types import FrameType
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from postback_receiver import Capture
 from postback_sender.delivery.pacing import Pacer
 from postback_sender.quantities import NANOSECONDS_PER_SECOND, Rate
 
+Trace = Callable[[FrameType, str, object], "Trace | None"]
 JudgedBy = Callable[[str, str, Iterable[Capture]], tuple[Verdict, ...]]
 
 MILLISECOND_NS = 1_000_000
@@ -261,3 +264,37 @@ def test_delays_that_impact_does_not_publish_are_not_compared(judged_by: JudgedB
     )
     assert verdict.outcome == "not_applicable"
     assert verdict.message.startswith("impact.com publishes no delays")
+
+
+def work_of(rate: Rate, stored: list[Capture], judged_by: JudgedBy) -> int:
+    """Return how many lines of the rule's module ran: effort that no slow machine changes."""
+    lines = 0
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Trace | None:
+        nonlocal lines
+        if not frame.f_code.co_filename.endswith("timing.py"):
+            return None
+        lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        judged_by("delivery.maximum-requests", limited_to(rate), stored)
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+@pytest.mark.parametrize("step_ns", [0, 10**9], ids=["all at once", "slowly enough"])
+def test_a_large_maximum_costs_no_more_for_each_request_than_a_small_one(step_ns: int, judged_by: JudgedBy) -> None:
+    stored = arrivals([number * step_ns for number in range(600)])
+    small, large = (work_of(Rate(count=count, window_ns=10**9), stored, judged_by) for count in (30, 300))
+    assert large < 2 * small
+
+
+def test_a_finding_about_many_requests_names_the_earliest_and_the_last(judged_by: JudgedBy) -> None:
+    stored = arrivals([0] * 301)
+    (verdict,) = judged_by("delivery.maximum-requests", limited_to(Rate(count=300)), stored)
+    assert verdict.message.startswith("301 requests within 0.000 s")
+    assert verdict.captures == (*(one.id for one in stored[:99]), "c300")

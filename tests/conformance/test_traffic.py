@@ -1,6 +1,7 @@
 """Captures are read from a store or from NDJSON; what cannot be read is told with what, where, and what to do."""
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -156,3 +157,64 @@ def test_a_notification_that_cannot_be_read_is_told_with_its_file(
     with pytest.raises(NotificationError) as caught:
         load_notification(tmp_path / "n.toml", None)
     assert message in str(caught.value)
+
+
+def settings_with(folder: Path, body_file: str) -> Path:
+    """Write settings that name this body file, as TOML spells it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "n.toml"
+    path.write_text(f'method = "POST"\nbody_file = "{body_file}"\n', "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    "body_file",
+    ["../secret.txt", "sub/../b.txt", "/etc/hostname", "link.txt", "folder/secret.txt", "b\\u0000.txt"],
+    ids=["above", "up and down", "absolute", "a link", "a linked folder", "no name at all"],
+)
+def test_a_body_file_lies_in_the_folder_of_the_settings(body_file: str, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("hunter2", "utf-8")
+    path = settings_with(tmp_path / "settings", body_file)
+    (path.parent / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (path.parent / "folder").symlink_to(tmp_path)
+    with pytest.raises(
+        NotificationError, match=r"^n\.toml, line 2: body_file: expected a file in the folder of n\.toml, got '"
+    ):
+        read_source(path)
+
+
+def test_a_body_file_may_lie_deeper_and_be_a_link_within_the_folder(tmp_path: Path) -> None:
+    path = settings_with(tmp_path / "settings", "bodies/link.txt")
+    (path.parent / "bodies").mkdir()
+    (path.parent / "b.txt").write_text("x", "utf-8")
+    (path.parent / "bodies/link.txt").symlink_to(path.parent / "b.txt")
+    assert read_source(path).files == {"bodies/link.txt": "x"}
+    (tmp_path / "linked").symlink_to(path.parent)
+    assert read_source(tmp_path / "linked/n.toml").files == {"bodies/link.txt": "x"}
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_a_body_file_is_a_regular_file(kind: str, tmp_path: Path) -> None:
+    path = settings_with(tmp_path, kind)
+    if kind == "folder":
+        (tmp_path / kind).mkdir()
+    else:
+        os.mkfifo(tmp_path / kind)
+    with pytest.raises(NotificationError, match=r"line 2: body_file: .* got '\w+', which is no regular file"):
+        read_source(path)
+
+
+def test_a_body_file_that_links_to_itself_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").symlink_to(tmp_path / "b.txt")
+    with pytest.raises(NotificationError, match=r"b\.txt: cannot be read \(the body_file of n\.toml\): "):
+        read_source(settings_with(tmp_path, "b.txt"))
+
+
+def test_settings_without_end_are_refused() -> None:
+    with pytest.raises(NotificationError, match="/dev/zero: larger than 4 MiB"):
+        read_source(Path("/dev/zero"))
+
+
+def test_line_ends_of_a_body_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_bytes(b"a\r\nb\rc\n")
+    assert read_source(settings_with(tmp_path, "b.txt")).files == {"b.txt": "a\r\nb\rc\n"}

@@ -82,6 +82,7 @@ def test_an_empty_file_is_a_get_to_this_machine() -> None:
         pytest.param('minimum_delay = "2x"', "minimum_delay: expected a duration", id="no duration"),
         pytest.param('maximum_requests = "0/s"', "maximum_requests: expected a rate", id="no rate"),
         pytest.param('url = "http://[x/?t=1"', "url: expected a URL such as http://127.0.0.1/postback", id="no URL"),
+        pytest.param('url = "http://u:p@[x/"', "postback, got 'http://[x/'", id="no URL, with a password"),
         pytest.param('url = "{LandingPageUrl}"', "line 1: url: expected a URL", id="a token for a URL"),
         pytest.param('url = "ftp://127.0.0.1/"', "url: expected a URL", id="another scheme"),
         pytest.param('retry = "helpcentre"', 'retry: expected "help-centre"', id="no profile"),

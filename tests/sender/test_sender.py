@@ -29,6 +29,7 @@ class Peer:
         self.answers = answers
         self.requests: list[bytes] = []
         self.arrivals: list[float] = []
+        self.arrived = asyncio.Event()
         self.port = 0
 
     @property
@@ -43,6 +44,7 @@ class Peer:
                 )
                 self.arrivals.append(asyncio.get_running_loop().time())
                 self.requests.append(head + await reader.readexactly(length))
+                self.arrived.set()
                 answer = self.answers[min(len(self.requests), len(self.answers)) - 1]
                 if answer is None:
                     await asyncio.sleep(3600)
@@ -399,5 +401,22 @@ def test_a_sender_outside_its_block_says_how_to_use_it() -> None:
         with pytest.raises(RuntimeError, match="async with"):
             async for _ in sender.send([event()]):
                 pass
+
+    run(main)
+
+
+def test_cut_ends_what_is_in_flight_at_once() -> None:
+    async def main() -> None:
+        async with peer(None) as server:
+            sender = Sender(settings(server.url, "timeout = 3600"))
+
+            async def cut_when_it_has_arrived() -> None:
+                await server.arrived.wait()
+                sender.cut()
+
+            cutting = asyncio.ensure_future(cut_when_it_has_arrived())
+            [delivery] = await deliveries(sender, event())
+            await cutting
+        assert (delivery.outcome, delivery.attempts) == (None, ())
 
     run(main)

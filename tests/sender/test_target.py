@@ -41,7 +41,33 @@ def test_a_named_host_is_allowed_and_no_other() -> None:
         check_target("https://www.example.com/x", allowed_hosts=["staging.example.com"])
 
 
-def test_an_error_does_not_repeat_the_query() -> None:
+def test_the_case_of_a_host_does_not_matter() -> None:
+    check_target("https://Staging.Example.com/x", allowed_hosts=["staging.EXAMPLE.com"])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://127.0.0.1/?token=hunter2",
+        "ftp://127.0.0.1/hunter2",
+        "ftp://user:hunter2@127.0.0.1/",
+        "http://user:hunter2@example.com/",
+        "http://user:hunter2@[::1/",
+        "http://user:hunter2",
+        "http://user:hunter2/@example.com",
+        "http://user:hunter2@example.com:99999/",
+        "http://user:hunter2@exam\u2100ple.com/",
+        "user:hunter2@example.com",
+        "user:hunter2://example.com",
+        "http://hunter2@",
+    ],
+)
+def test_an_error_names_no_more_than_the_host(url: str) -> None:
     with pytest.raises(TargetError) as caught:
-        check_target("ftp://127.0.0.1/?token=hunter2")
+        check_target(url)
     assert "hunter2" not in str(caught.value)
+
+
+def test_an_error_names_scheme_and_host() -> None:
+    with pytest.raises(TargetError, match=r"got 'ftp://\[::1\]'$"):
+        check_target("ftp://me@[::1]:21/x?y")

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import logging
+import sys
 from typing import Annotated
 
 import typer
@@ -30,8 +31,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001  typer hands it over l
 
 def run() -> tuple[int, str]:
     """Run the command of this process; return its exit code and, when it failed, one message for a person."""
-    for commands in (demo, preview, listening, sending, captures, judging):
-        commands.add_to(app)
+    stdout = sys.stdout
     try:
         app(prog_name="postback")
     except (SelectionError, CaptureLookupError) as error:
@@ -39,6 +39,10 @@ def run() -> tuple[int, str]:
     except (SenderError, ReceiverError, ConformanceError) as error:
         return 2, str(error)
     except SystemExit as exit_:
+        if sys.stdout is not stdout:
+            # Typer's answer to a reader who has left, as in `| head`: it silences stdout and exits with 1. Here 1 means
+            # findings, so this is what a shell reports of any program that SIGPIPE ended.
+            return 141, ""
         return (exit_.code, "") if isinstance(exit_.code, int) else (int(exit_.code is not None), "")
     return 0, ""
 
@@ -55,3 +59,7 @@ def _before_any_command(
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(name)s: %(message)s")
     if verbose:
         say(f"postback-kit {importlib.metadata.version('postback-kit')}")
+
+
+for _commands in (demo, preview, listening, sending, captures, judging):
+    _commands.add_to(app)

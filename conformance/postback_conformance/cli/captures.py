@@ -74,11 +74,14 @@ def _show(
     store: StoreArgument,
     capture_id: Annotated[str, typer.Argument(metavar="ID", help="An id, or the beginning of one.")],
     *,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show secret headers and parameters.")] = False,
+    reveal: Annotated[bool, typer.Option("--reveal", help="Show secret headers, parameters and form fields.")] = False,
     decoded: Annotated[bool, typer.Option("--decoded", help="Show query and body taken apart.")] = False,
     format: FormatOption = Format.TEXT,
 ) -> None:
-    """Show one capture in full, byte for byte."""
+    """Show one capture in full, byte for byte except for secrets.
+
+    Hidden are headers, parameters and form fields that are named like secrets; JSON and XML bodies stay as they are.
+    """
     if not capture_id:
         raise ConformanceError("no id was given; `postback list` shows them")
     reader = open_store(store)

@@ -19,11 +19,15 @@ from postback_conformance.errors import SelectionError
 from postback_conformance.redaction import redacted_target
 from postback_conformance.settings_files import load_notification
 from postback_receiver import new_event_loop
-from postback_sender import Delivery, Event, Notification, Postback, Sender
+from postback_sender import Delivery, Event, Notification, Postback, Sender, example_event, render_postback
 from postback_sender.delivery.policy import Attempt, Delivered, GiveUp
 from postback_sender.delivery.retry import Failure
+from postback_sender.delivery.target import check_target
 from postback_sender.quantities import format_duration
 from postback_sender.subscription import reported
+
+# Generating so many takes a second or two; with more, somebody waits and wonders.
+_MANY_EVENTS = 500
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +70,15 @@ def deliver(order: Order, output: Format) -> int:
 def _chosen_events(order: Order, settings: Notification) -> list[Event]:
     if order.events is not None:
         return list(read_events_file(order.events))
+    # What is wrong with the settings or the target is said before the work is done.
+    check_target(
+        render_postback(settings, example_event(settings.event), to=order.to).url, allowed_hosts=order.allowed_hosts
+    )
     seed = secrets.randbelow(2**32) if order.seed is None else order.seed
     say(f"seed {seed}: the same events again with --seed {seed} --count {order.count}")
-    return generated_events(count=order.count, seed=seed, clearing=settings.event == "action_clearing")
+    if order.count > _MANY_EVENTS:
+        say(f"generating {order.count} events; this takes a while, and Ctrl-C ends it")
+    return generated_events(settings, count=order.count, seed=seed)
 
 
 class _FirstFailures:
@@ -97,15 +107,21 @@ class _FirstFailures:
 
 
 async def _deliver(sender: Sender, events: Iterable[Event]) -> list[Delivery]:
-    """Send with a progress bar; Ctrl-C finishes what is in flight and leaves the rest unsent."""
+    """Send with a progress bar; Ctrl-C finishes what is in flight and leaves the rest unsent, a second one cuts it."""
     events = list(events)
     deliveries: list[Delivery] = []
+    failed = 0
     loop = asyncio.get_running_loop()
     with delivery_progress() as progress:
         task = progress.add_task("sending", total=len(events), failed=0)
 
+        def cut_short() -> None:
+            say("cutting the requests in flight: their endpoint may have taken them or not")
+            sender.cut()
+
         def stop() -> None:
-            progress.console.print("stopping: requests in flight are finished, the rest is not sent")
+            say("stopping: requests in flight are finished, the rest is not sent; Ctrl-C again cuts them")
+            loop.add_signal_handler(signal.SIGINT, cut_short)
             sender.stop()
 
         loop.add_signal_handler(signal.SIGINT, stop)
@@ -113,7 +129,7 @@ async def _deliver(sender: Sender, events: Iterable[Event]) -> list[Delivery]:
             async with sender:
                 async for delivery in sender.send(events):
                     deliveries.append(delivery)
-                    failed = sum(isinstance(one.outcome, GiveUp) for one in deliveries)
+                    failed += isinstance(delivery.outcome, GiveUp)
                     progress.update(task, advance=1, failed=failed)
         finally:
             loop.remove_signal_handler(signal.SIGINT)
@@ -144,7 +160,7 @@ def _tell(settings: Notification, deliveries: list[Delivery], wanted: int) -> in
     for reason, times in reasons.most_common(5):
         say(f"  {times} given up: {reason}")
     if unsent:
-        say(f"  {unsent} not sent, because you stopped it")
+        say(f"  {unsent} not sent, or without an answer, because you stopped it")
         return 130
     return 0 if delivered == wanted else 1
 

@@ -1,7 +1,13 @@
 """Runs the demonstration, draws its progress and writes its report; what `demo` does once its flags are read."""
 
 import asyncio
+import fcntl
 import secrets
+import shlex
+import shutil
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 from postback_conformance.cli.delivering import delivery_progress
@@ -21,12 +27,15 @@ from postback_sender.delivery.policy import Delivered
 from postback_sender.sender import Delivery
 
 _STORE, _REPORT, _EXAMPLE_TEST = "captures.sqlite", "report.html", "test_postbacks.py"
+# Tells a folder of ours from somebody's work, and is locked while a demo runs in it.
+_MARKER = ".postback-demo"
+_MARKER_TEXT = "Made by `postback demo`. The next demo in this folder overwrites its own files here.\n"
 
 _TEST = '''"""Written by `postback demo`: a receiver and a sender, as fixtures. Run it with pytest."""
 
 
 def test_every_event_arrives(postback_receiver, postback_sender):
-    deliveries = postback_sender.send("{notification}", to=postback_receiver.url, count=5, seed=1)
+    deliveries = postback_sender.send({notification}, to=postback_receiver.url, count=5, seed=1)
 
     assert len(postback_receiver.wait_for_count(5)) == len(deliveries) == 5
 '''
@@ -36,11 +45,12 @@ def demonstrate(folder: Path, seed: int | None, output: Format) -> int:
     """Run the whole chain, leave the results in `folder`, and return the exit code."""
     keep_hypothesis_out_of_here()
     seed = secrets.randbelow(2**32) if seed is None else seed
-    events = demo_events(seed)
-    _prepare(folder)
-    say(f"seed {seed}: {len(events)} events of generated life cycles, through {len(NAMES)} notifications")
-    result = _run(folder / _STORE, events)
-    _report(folder, result, seed, output)
+    with _folder_to_ourselves(folder):
+        _prepare(folder)
+        events = demo_events(seed)
+        say(f"seed {seed}: {len(events)} events of generated life cycles, through {len(NAMES)} notifications")
+        result = _run(folder / _STORE, events)
+        _report(folder, result, seed, output)
     if result.surprises:
         for surprise in result.surprises:
             say(f"NOT AS IT MUST BE  {surprise}")
@@ -50,22 +60,82 @@ def demonstrate(folder: Path, seed: int | None, output: Format) -> int:
         "\nAs it must be: the documented example, as published, is not JSON; nothing else was found wrong"
         + (f", and {unsure} verdicts say that they cannot tell." if unsure else ".")
     )
-    say(
-        f"""
-Next:
-  open {folder / _REPORT}
-  postback check {folder / _STORE}
-  postback lint {folder / DOCUMENTED}.toml
-  postback listen --port 8080 --notification {folder}/corrected.toml
-  python -m pytest {folder / _EXAMPLE_TEST}"""
-    )
+    say("\nNext:\n" + "\n".join(f"  {shlex.join(step)}" for step in _next_steps(folder)))
     return 0
+
+
+def _next_steps(folder: Path) -> list[list[str]]:
+    """Return commands that work as they are printed, in the folder where the demo was started."""
+    postback, python = this_command(), this_python()
+    return [
+        ["open", str(folder / _REPORT)],
+        [*postback, "check", str(folder / _STORE)],
+        [*postback, "lint", str(folder / f"{DOCUMENTED}.toml")],
+        [*postback, "listen", "--port", "8080", "--notification", str(folder / "corrected.toml")],
+        [*python, "-m", "pytest", str(folder / _EXAMPLE_TEST)],
+    ]
+
+
+def this_command() -> list[str]:
+    """Return how to start this program again from here: by its name if a shell finds it, else by its path."""
+    started = Path(sys.argv[0])
+    if started.suffix == ".py":
+        return [*this_python(), "-m", "postback_conformance"]
+    return [_name_or_path(started)]
+
+
+def this_python() -> list[str]:
+    """Return how to start this interpreter again from here."""
+    return [_name_or_path(Path(sys.executable), name="python")]
+
+
+def _name_or_path(program: Path, *, name: str = "") -> str:
+    name, program = name or program.name, program.absolute()
+    found = shutil.which(name)
+    # The folders must be the same, too: the interpreter of a virtual environment is a link to one that is not.
+    if found and Path(found).absolute().parent == program.parent and Path(found).resolve() == program.resolve():
+        return name
+    if program.is_relative_to(Path.cwd()):
+        nearby = str(program.relative_to(Path.cwd()))
+        return nearby if "/" in nearby else f"./{nearby}"
+    return str(program)
+
+
+@contextmanager
+def _folder_to_ourselves(folder: Path) -> Generator[None]:
+    """Make the folder, or take over that of an earlier demo; nobody else's, and none in which a demo runs now."""
+    marker = folder / _MARKER
+    with _folder_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if not marker.exists() and any(folder.iterdir()):
+            raise ConformanceError(
+                f"{folder}: not empty, and not made by `postback demo`; nothing was changed. "
+                "Choose another with --folder, or empty it"
+            )
+        lock = marker.open("a", encoding="utf-8")
+    with lock:
+        with _folder_errors(folder):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConformanceError(
+                    f"{folder}: another demo is running in it; wait for its end, or choose another with --folder"
+                ) from None
+            marker.write_text(_MARKER_TEXT, encoding="utf-8")
+        yield
+
+
+@contextmanager
+def _folder_errors(folder: Path) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConformanceError(f"{folder}: cannot be written: {error.strerror}; choose another with --folder") from None
 
 
 def _prepare(folder: Path) -> None:
     """Empty the folder of an earlier run's results, and write the notifications to look at."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with _folder_errors(folder):
         if folder.parent.name == ".postback":
             # What lies here is nobody's source code; git need not see it.
             (folder.parent / ".gitignore").write_text("*\n")
@@ -74,10 +144,8 @@ def _prepare(folder: Path) -> None:
         for source in demo_sources().values():
             for name, text in {source.name: source.text, **source.files}.items():
                 (folder / name).write_text(text, encoding="utf-8")
-        example = _TEST.replace("{notification}", str((folder / "get.toml").absolute()))
+        example = _TEST.replace("{notification}", repr(str((folder / "get.toml").absolute())))
         (folder / _EXAMPLE_TEST).write_text(example, encoding="utf-8")
-    except OSError as error:
-        raise ConformanceError(f"{folder}: cannot be written: {error.strerror}; choose another with --folder") from None
 
 
 def _run(path: Path, events: list[Event]) -> DemoResult:

@@ -1,8 +1,11 @@
 """Where output goes: the result to stdout, as text or as data; words beside it to stderr."""
 
+import errno
+import json
+import os
 import sys
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import msgspec
 import typer
@@ -14,10 +17,18 @@ from postback_conformance.readings import printable
 # Into a pipe or a file there is no edge to wrap at: whoever filters a table wants whole lines.
 _PIPE_WIDTH = 240
 
+
+class _Results(Console):
+    """A console that leaves it to the program what a reader who has left means; Rich's own exits with 1: findings."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 people = Console(stderr=True, highlight=False)
 """Words beside the result: hints, progress, complaints. Colour only on a terminal, none with NO_COLOR."""
 
-results = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+results = _Results(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
 """What a command was asked for, laid out for people."""
 
 
@@ -48,7 +59,8 @@ def show(renderable: RenderableType) -> None:
 
 def put(text: str | bytes) -> None:
     """Write one piece of data to stdout, with a line end if it has none."""
-    data = text.encode() if isinstance(text, str) else text
+    # A file name that is not UTF-8 has characters that cannot be written: they are spelt out.
+    data = text.encode(errors="backslashreplace") if isinstance(text, str) else text
     sys.stdout.buffer.write(data if data.endswith(b"\n") else data + b"\n")
     sys.stdout.buffer.flush()
 
@@ -60,4 +72,8 @@ def put_text(text: str) -> None:
 
 def put_json(value: Any) -> None:  # noqa: ANN401  whatever JSON can hold
     """Write one value to stdout as a line of JSON."""
-    put(msgspec.json.encode(value))
+    try:
+        put(msgspec.json.encode(value))
+    except UnicodeEncodeError:
+        # Half a character, out of a file name that is not UTF-8: JSON has a way to spell it out.
+        put(json.dumps(msgspec.to_builtins(value)))

@@ -8,7 +8,7 @@ import msgspec
 
 from postback_conformance.judge import Judgement
 from postback_conformance.readings import printable
-from postback_conformance.redaction import redacted_headers, redacted_target
+from postback_conformance.redaction import is_form, redacted_form, redacted_headers, redacted_target
 from postback_conformance.reports.grouping import SYMBOLS, FindingGroup, endpoints_of, grid, grouped
 from postback_conformance.verdict import Subject, summary
 from postback_receiver import Capture
@@ -37,7 +37,10 @@ def html_report(
     subject: Subject = "sender",
     seed: int | None = None,
 ) -> str:
-    """Return the page; `evidence` holds captures by id, `source` names where they came from."""
+    """Return the page; `evidence` holds captures by id, `source` names where they came from.
+
+    Secret headers, parameters and form fields are hidden; JSON and XML bodies are shown as they are.
+    """
     verdicts = judgement.verdicts
     context: dict[str, Any] = {
         "captures": judgement.captures,
@@ -72,14 +75,15 @@ def _evidence(group: FindingGroup, evidence: Mapping[str, Capture]) -> Evidence:
         capture=capture,
         headers=tuple((printable(name), printable(value)) for name, value in redacted_headers(capture.headers)),
         target=printable(redacted_target(capture.target)),
-        before=_text(capture.body[max(0, first - _BYTES_AROUND) : first]),
-        marked=_text(capture.body[first:beyond]),
-        after=_text(capture.body[beyond : beyond + _BYTES_AROUND]),
+        before=_text(capture, max(0, first - _BYTES_AROUND), first),
+        marked=_text(capture, first, beyond),
+        after=_text(capture, beyond, beyond + _BYTES_AROUND),
     )
 
 
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "backslashreplace")
+def _text(capture: Capture, first: int, beyond: int) -> str:
+    body = redacted_form(capture.body, first, beyond) if is_form(capture) else capture.body[first:beyond]
+    return body.decode("utf-8", "backslashreplace")
 
 
 def _shown(value: object) -> object:

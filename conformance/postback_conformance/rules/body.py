@@ -10,10 +10,11 @@ from postback_conformance.readings import (
     xml_document_type,
     xml_fault,
 )
-from postback_conformance.redaction import redacted_target
+from postback_conformance.redaction import is_form, redacted_form
 from postback_conformance.rule import Rule, Source, each_capture
 from postback_conformance.rules.examples import JSON_SETTINGS, QUERY_SETTINGS, XML_SETTINGS, capture, example
 from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome, Where
+from postback_conformance.wanted_url import wanted_url
 from postback_receiver import Capture
 from postback_sender.notification import BodyFormat, Notification
 
@@ -40,20 +41,23 @@ def _unreadable(capture: Capture) -> Inconclusive | None:
     return None
 
 
-def _failed(capture: Capture, fault: Fault, what: str, expected: str) -> Fail:
+def _failed(notification: Notification, capture: Capture, fault: Fault, what: str, expected: str) -> Fail:
     return Fail(
         message=f"{what}: {fault.reason}",
         expected=expected,
-        actual=_around(capture.body, fault.span),
+        actual=_around(notification, capture, fault.span),
         captures=(capture.id,),
         where=Where(span=fault.span),
     )
 
 
-def _around(body: bytes, span: tuple[int, int] | None) -> str:
-    """Return the bytes before and after a fault, as text that one line can hold."""
+def _around(notification: Notification, capture: Capture, span: tuple[int, int] | None) -> str:
+    """Return the bytes before and after a fault, as text that one line can hold; secret fields of a form are hidden."""
     start = span[0] if span else 0
-    return printable(body[max(0, start - 24) : start + 16].decode("utf-8", "backslashreplace"))
+    first, beyond = max(0, start - 24), start + 16
+    is_one = is_form(capture) or (notification.body is not None and notification.body_format == "query")
+    shown = redacted_form(capture.body, first, beyond) if is_one else capture.body[first:beyond]
+    return printable(shown.decode("utf-8", "backslashreplace"))
 
 
 def _empty_on_get(notification: Notification, capture: Capture) -> Outcome | None:
@@ -64,7 +68,7 @@ def _empty_on_get(notification: Notification, capture: Capture) -> Outcome | Non
     return Fail(
         message=f"the {capture.method} came with a body of {len(capture.body)} bytes",
         expected="no body",
-        actual=_around(capture.body, None),
+        actual=_around(notification, capture, None),
         captures=(capture.id,),
     )
 
@@ -75,7 +79,7 @@ def _utf8(notification: Notification, capture: Capture) -> Outcome | None:
     if outcome := _unreadable(capture):
         return outcome
     fault = utf8_fault(capture.body)
-    return None if fault is None else _failed(capture, fault, "the body is not UTF-8", "UTF-8")
+    return None if fault is None else _failed(notification, capture, fault, "the body is not UTF-8", "UTF-8")
 
 
 def _json_well_formed(notification: Notification, capture: Capture) -> Outcome | None:
@@ -85,7 +89,7 @@ def _json_well_formed(notification: Notification, capture: Capture) -> Outcome |
     if reading.too_deep:
         return Inconclusive(why=f"the body is nested deeper than {MAX_DEPTH} levels", captures=(capture.id,))
     fault = reading.fault
-    return None if fault is None else _failed(capture, fault, "the body is not valid JSON", "valid JSON")
+    return None if fault is None else _failed(notification, capture, fault, "the body is not valid JSON", "valid JSON")
 
 
 def _json_duplicate_key(notification: Notification, capture: Capture) -> Outcome | None:
@@ -109,7 +113,11 @@ def _xml_well_formed(notification: Notification, capture: Capture) -> Outcome | 
     if outcome := _without(notification, capture, "xml"):
         return outcome
     fault = xml_fault(capture.body)
-    return None if fault is None else _failed(capture, fault, "the body is not well-formed XML", "well-formed XML")
+    return (
+        None
+        if fault is None
+        else _failed(notification, capture, fault, "the body is not well-formed XML", "well-formed XML")
+    )
 
 
 def _xml_no_dtd(notification: Notification, capture: Capture) -> Outcome | None:
@@ -117,26 +125,34 @@ def _xml_no_dtd(notification: Notification, capture: Capture) -> Outcome | None:
         return outcome
     fault = xml_document_type(capture.body)
     expected = "no document type: it is how entities and outside files get in"
-    return None if fault is None else _failed(capture, fault, "the body carries more than its values", expected)
+    return (
+        None
+        if fault is None
+        else _failed(notification, capture, fault, "the body carries more than its values", expected)
+    )
 
 
 def _percent_encoding(notification: Notification, capture: Capture) -> Outcome | None:
-    is_form = notification.body is not None and notification.body_format == "query"
-    if not is_form and not capture.query:
+    has_form = notification.body is not None and notification.body_format == "query"
+    if not has_form and not capture.query:
         return NotApplicable(why="there is neither a query nor a form body")
     if fault := form_fault(capture.query.encode("latin-1")):
         return Fail(
             message=f"the query is not percent-encoded: {fault.reason}",
             expected="a percent-encoded query",
-            actual=redacted_target(f"?{capture.query}")[:120],
+            actual=wanted_url(notification.url).shown_query(capture.query)[:120],
             captures=(capture.id,),
         )
-    if not is_form:
+    if not has_form:
         return None
     if outcome := _unreadable(capture):
         return outcome
     fault = form_fault(capture.body)
-    return None if fault is None else _failed(capture, fault, "the body is not percent-encoded", "percent-encoding")
+    return (
+        None
+        if fault is None
+        else _failed(notification, capture, fault, "the body is not percent-encoded", "percent-encoding")
+    )
 
 
 RULES = (

@@ -1,19 +1,13 @@
 """Method and target: the request goes where, and how, the notification says."""
 
-import re
-import string
-from urllib.parse import parse_qsl, quote
+from collections import Counter
 
 from postback_conformance.rule import Rule, Source, each_capture
 from postback_conformance.rules.examples import JSON_SETTINGS, QUERY_SETTINGS, capture, example
-from postback_conformance.verdict import Fail, NotApplicable, Outcome
+from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome
+from postback_conformance.wanted_url import names_of, wanted_url
 from postback_receiver import Capture
-from postback_receiver.capture import path_of
 from postback_sender.notification import Notification
-from postback_sender.template.nodes import Text
-
-# A letter no URL holds stands for the tokens of a template.
-_TOKEN = "\0"
 
 _SETUP = Source(
     document="help centre, Enable Action Clearing Events Notification", section="steps 4 and 5", date="2023-08-31"
@@ -32,22 +26,24 @@ def _method(notification: Notification, capture: Capture) -> Outcome | None:
 
 
 def _target(notification: Notification, capture: Capture) -> Outcome | None:
-    expected, pattern = _path_pattern(notification)
-    if not pattern.fullmatch(capture.path):
+    wanted = wanted_url(notification.url)
+    if not wanted.pattern.fullmatch(capture.path):
+        shown = wanted.shown_path(capture)
         return Fail(
-            message=f"the request went to {capture.path}, the notification says {expected}",
-            expected=expected,
-            actual=capture.path,
+            message=f"the request went to {shown}, the notification says {wanted.path}",
+            expected=wanted.path,
+            actual=shown,
             captures=(capture.id,),
         )
-    wanted, actual = _parameters(notification), _names(capture.query)
-    missing = [name for name in dict.fromkeys(wanted) if name not in actual]
+    actual = names_of(capture.query)
+    present = frozenset(actual)
+    missing = [name for name in dict.fromkeys(wanted.names) if name not in present]
     if not missing:
         return None
     return Fail(
         message=f"the query lacks {', '.join(missing)}",
-        expected=", ".join(wanted),
-        actual=", ".join(actual) or "no parameters",
+        expected=", ".join(wanted.names),
+        actual=wanted.shown_names(actual) or "no parameters",
         captures=(capture.id,),
     )
 
@@ -55,39 +51,22 @@ def _target(notification: Notification, capture: Capture) -> Outcome | None:
 def _repeated(notification: Notification, capture: Capture) -> Outcome | None:
     if not capture.query:
         return NotApplicable(why="the request has no query")
-    wanted, actual = _parameters(notification), _names(capture.query)
-    repeated = [name for name in dict.fromkeys(actual) if actual.count(name) > max(1, wanted.count(name))]
+    wanted = wanted_url(notification.url)
+    allowed, actual = Counter(wanted.names), Counter(names_of(capture.query))
+    repeated = [name for name, count in actual.items() if count > max(1, allowed[name])]
     if not repeated:
         return None
+    if wanted.hides_names:
+        return Inconclusive(
+            why="the query repeats a parameter; one of them may come from a variable in the notification's URL",
+            captures=(capture.id,),
+        )
     return Fail(
-        message=f"the query repeats {', '.join(repeated)}; servers keep the first, the last, or all",
+        message=f"the query repeats {wanted.shown_names(repeated)}; servers keep the first, the last, or all",
         expected="each parameter as often as the notification's URL names it",
-        actual=", ".join(actual),
+        actual=", ".join(f"{wanted.shown_names([name])} {actual[name]} times" for name in repeated),
         captures=(capture.id,),
     )
-
-
-def _parameters(notification: Notification) -> list[str]:
-    """Return the names of the URL's parameters; one that holds a token can be any name and is left out."""
-    return [name for name in _names(_skeleton(notification).partition("?")[2]) if _TOKEN not in name]
-
-
-def _names(query: str) -> list[str]:
-    return [name for name, _ in parse_qsl(query, keep_blank_values=True)]
-
-
-def _skeleton(notification: Notification) -> str:
-    """Return the URL with a mark for every token, and without a fragment, which stays at home."""
-    url = "".join(node.text if isinstance(node, Text) else _TOKEN for node in notification.url.nodes)
-    return url.partition("#")[0]
-
-
-def _path_pattern(notification: Notification) -> tuple[str, re.Pattern[str]]:
-    """Return the path as people read it, and as a pattern of what may stand on the request line."""
-    path = path_of(_skeleton(notification))
-    # Blanks and letters beyond ASCII travel percent-encoded.
-    parts = (quote(part, safe=string.punctuation) for part in path.split(_TOKEN))
-    return path.replace(_TOKEN, "{…}"), re.compile("[^/?]*".join(map(re.escape, parts)))
 
 
 RULES = (

@@ -7,6 +7,7 @@ have cost is the tolerance, and a measurement within it is no verdict.
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 
 from postback_conformance.rule import Rule, Source, StreamCheck, each_capture
@@ -25,6 +26,8 @@ _SETTINGS_PAGE = "help centre, Enable Action Clearing Events Notification"
 _UNSEEN_TRAVEL_NS = 50_000_000
 # EventDate is written in whole seconds: the event happened somewhere within that second.
 _EVENT_DATE_RESOLUTION_NS = NANOSECONDS_PER_SECOND
+# Ids that one finding names at most; ten thousand of them for each request would be all that a report holds.
+_MAX_EVIDENCE = 100
 
 
 def _minimum_delay(notification: Notification, capture: Capture) -> Outcome | None:
@@ -53,9 +56,72 @@ def _minimum_delay(notification: Notification, capture: Capture) -> Outcome | No
 
 class _Arrival(NamedTuple):
     id: str
-    monotonic_ns: int
-    lateness_ns: int
     surely_counts: bool
+
+
+class _SlidingMaximum:
+    """The largest of the latest so many numbers, in constant time for each on average."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._seen = 0
+        # Falling: what a later and larger number outlives can never be the largest again.
+        self._candidates: deque[tuple[int, int]] = deque()
+
+    def push(self, number: int) -> None:
+        while self._candidates and self._candidates[-1][1] <= number:
+            self._candidates.pop()
+        self._candidates.append((self._seen, number))
+        self._seen += 1
+        if self._candidates[0][0] < self._seen - self._length:
+            self._candidates.popleft()
+
+    @property
+    def value(self) -> int:
+        return self._candidates[0][1]
+
+
+class _Window:
+    """The latest N + 1 arrivals."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._arrivals: deque[_Arrival] = deque()
+        self._last = _SlidingMaximum(length)
+        self._first = _SlidingMaximum(length)
+        self._lateness = _SlidingMaximum(length)
+        self._doubtful = 0
+
+    def push(self, capture: Capture, monotonic_ns: int, *, surely_counts: bool) -> None:
+        self._arrivals.append(_Arrival(capture.id, surely_counts))
+        self._doubtful += not surely_counts
+        if len(self._arrivals) > self._length:
+            self._doubtful -= not self._arrivals.popleft().surely_counts
+        self._last.push(monotonic_ns)
+        self._first.push(-monotonic_ns)
+        self._lateness.push(capture.lateness_ns)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._arrivals) == self._length
+
+    @property
+    def span_ns(self) -> int:
+        # Not the last minus the first: a request is captured when its body is there, and stamped when its head is.
+        return self._last.value + self._first.value
+
+    @property
+    def lateness_ns(self) -> int:
+        return self._lateness.value
+
+    @property
+    def all_count(self) -> bool:
+        return not self._doubtful
+
+    def evidence(self) -> tuple[str, ...]:
+        """Return the ids of the arrivals; of more than anybody would look at, the earliest and the last."""
+        ids = [one.id for one in islice(self._arrivals, _MAX_EVIDENCE)]
+        return (*ids[:-1], self._arrivals[-1].id)
 
 
 class _MaximumRequests(StreamCheck):
@@ -66,7 +132,7 @@ class _MaximumRequests(StreamCheck):
         self._rate = notification.maximum_requests
         self._counts_all = notification.maximum_requests_scope == "all"
         self._resends = Resends(notification)
-        self._latest: deque[_Arrival] = deque(maxlen=self._rate.count + 1 if self._rate else 1)
+        self._window = _Window(self._rate.count + 1 if self._rate else 1)
 
     def see(self, capture: Capture) -> Iterator[Outcome]:
         resend = self._resends.see(capture)
@@ -81,35 +147,30 @@ class _MaximumRequests(StreamCheck):
             return
         # The same bytes after a success are a resend, or an action back in an earlier state, which is a first send.
         surely = self._counts_all or (resend is not None and not resend.after_success)
-        self._latest.append(_Arrival(capture.id, capture.monotonic_ns, capture.lateness_ns, surely))
-        yield self._window(self._rate)
+        self._window.push(capture, capture.monotonic_ns, surely_counts=surely)
+        yield self._outcome(self._rate)
 
-    def _window(self, rate: Rate) -> Outcome:
-        if len(self._latest) <= rate.count:
+    def _outcome(self, rate: Rate) -> Outcome:
+        span_ns, count = self._window.span_ns, rate.count + 1
+        if not self._window.is_full or span_ns >= rate.window_ns:
             return Pass()
-        # Not the last minus the first: a request is captured when its body is there, and stamped when its head is.
-        stamps = [one.monotonic_ns for one in self._latest]
-        span_ns = max(stamps) - min(stamps)
-        if span_ns >= rate.window_ns:
-            return Pass()
-        tolerance_ns = _UNSEEN_TRAVEL_NS + max(one.lateness_ns for one in self._latest)
-        ids = tuple(one.id for one in self._latest)
+        tolerance_ns = _UNSEEN_TRAVEL_NS + self._window.lateness_ns
         if span_ns >= rate.window_ns - tolerance_ns:
             return Inconclusive(
-                why=f"{len(ids)} requests within {_seconds(span_ns)}, tolerance {_seconds(tolerance_ns)}: "
+                why=f"{count} requests within {_seconds(span_ns)}, tolerance {_seconds(tolerance_ns)}: "
                 f"too close to {rate} to tell",
-                captures=ids,
+                captures=self._window.evidence(),
             )
-        if not all(one.surely_counts for one in self._latest):
+        if not self._window.all_count:
             return Inconclusive(
-                why=f"{len(ids)} within {_seconds(span_ns)}, but not all are resends for sure: {rate} is for resends",
-                captures=ids,
+                why=f"{count} within {_seconds(span_ns)}, but not all are resends for sure: {rate} is for resends",
+                captures=self._window.evidence(),
             )
         return Fail(
-            message=f"{len(ids)} requests within {_seconds(span_ns)}, more than {rate} allows",
+            message=f"{count} requests within {_seconds(span_ns)}, more than {rate} allows",
             expected=f"at most {rate.count} within {format_duration(rate.window_ns)}",
-            actual=f"{len(ids)} within {_seconds(span_ns)}",
-            captures=ids,
+            actual=f"{count} within {_seconds(span_ns)}",
+            captures=self._window.evidence(),
         )
 
 

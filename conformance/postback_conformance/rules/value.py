@@ -42,7 +42,7 @@ def _outcome(notification: Notification, capture: Capture, found: re.Match[bytes
 
 
 def _names(notification: Notification) -> frozenset[str]:
-    return notification.url.names | (notification.body.names if notification.body else frozenset())
+    return notification.url.names | (notification.body.names if notification.body else frozenset[str]())
 
 
 RULES = (
