@@ -60,7 +60,8 @@ def demonstrate(folder: Path, seed: int | None, output: Format) -> int:
         "\nAs it must be: the documented example, as published, is not JSON; nothing else was found wrong"
         + (f", and {unsure} verdicts say that they cannot tell." if unsure else ".")
     )
-    say("\nNext:\n" + "\n".join(f"  {shlex.join(step)}" for step in _next_steps(folder)))
+    say(f"\nNext:\n  look at {shlex.quote(str(folder / _REPORT))} in a browser")
+    say("\n".join(f"  {shlex.join(step)}" for step in _next_steps(folder)))
     return 0
 
 
@@ -68,7 +69,6 @@ def _next_steps(folder: Path) -> list[list[str]]:
     """Return commands that work as they are printed, in the folder where the demo was started."""
     postback, python = this_command(), this_python()
     return [
-        ["open", str(folder / _REPORT)],
         [*postback, "check", str(folder / _STORE)],
         [*postback, "lint", str(folder / f"{DOCUMENTED}.toml")],
         [*postback, "listen", "--port", "8080", "--notification", str(folder / "corrected.toml")],
