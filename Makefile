@@ -9,8 +9,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/kit.stamp
 	$(BIN)/postback demo
 
+# Two processes, each with whole files, so that what a file's tests share is made once.
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 check: lint types test build
 
