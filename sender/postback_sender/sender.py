@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self, cast
 
@@ -34,6 +35,9 @@ from postback_sender.subscription import reported
 
 # Enough to keep a local endpoint busy at any rate a notification allows; few enough to stay polite.
 DEFAULT_CONCURRENCY = 16
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,12 +74,11 @@ class Sender:
         self._on_attempt = on_attempt
         self._policy = DeliveryPolicy(
             retry=notification.retry,
-            maximum_requests=notification.maximum_requests,
-            limits_first_sends=notification.maximum_requests_scope == "all",
             success_response=notification.success_response,
             error_response=notification.error_response,
         )
         self._pacer = Pacer(notification.maximum_requests) if notification.maximum_requests else None
+        self._limits_first_sends = notification.maximum_requests_scope == "all"
         self._turn = asyncio.Lock()
         self._places = asyncio.Semaphore(concurrency)
         self._concurrency = concurrency
@@ -118,14 +121,16 @@ class Sender:
             check_target(postback.url, allowed_hosts=self._allowed_hosts)
             batch.append((event, postback))
         latest: dict[str, asyncio.Task[Delivery]] = {}
+        tasks: list[asyncio.Task[Delivery]] = []
         for event, postback in batch:
             before = latest.get(postback.key) if postback.key else None
             task = asyncio.create_task(self._deliver(postback, self._ready_ns(event), before))
             latest[postback.key] = task
+            tasks.append(task)
             self._tasks.add(task)
-        for ended in asyncio.as_completed(list(self._tasks)):
+            task.add_done_callback(self._tasks.discard)
+        for ended in asyncio.as_completed(tasks):
             yield await ended
-        self._tasks.clear()
 
     def stop(self) -> None:
         """Send nothing more: requests in flight are finished, and not repeated; what still waits has no outcome."""
@@ -141,7 +146,8 @@ class Sender:
 
     def _ready_ns(self, event: Event) -> int:
         """Return the monotonic instant from which an event may be sent: its time plus the minimum delay."""
-        happened_ns = int(event.at.timestamp() * 1_000_000) * 1000
+        # In whole numbers: a float of this size would round, and a delay could end early.
+        happened_ns = (event.at - _EPOCH) // _MICROSECOND * 1000
         remaining_ns = happened_ns + self._notification.minimum_delay_ns - self._clock.now_ns()
         return self._clock.monotonic_ns() + max(0, remaining_ns)
 
@@ -162,7 +168,7 @@ class Sender:
                     case Delivered() | GiveUp() as outcome:
                         pass
         except asyncio.CancelledError:
-            # stop() only cancels what waits: there is nothing half done to undo.
+            # Stopped, or cut in the middle of a request: what is known of it is in the attempts.
             pass
         return Delivery(postback=postback, attempts=attempts, outcome=outcome)
 
@@ -194,7 +200,7 @@ class Sender:
 
         Whoever waits for a turn holds no place, so that resends under a limit never keep first sends from leaving.
         """
-        if self._pacer is None or not (is_resend or self._policy.limits_first_sends):
+        if self._pacer is None or not (is_resend or self._limits_first_sends):
             async with self._places:
                 yield
             return

@@ -9,7 +9,6 @@ import msgspec
 
 from postback_sender.delivery.retry import Failure, RetryProfile
 from postback_sender.matcher import ResponseMatcher
-from postback_sender.quantities import Rate
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,11 +26,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeliveryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """The delivery settings of a notification."""
+    """What decides over a postback once it was sent: the settings of a notification about answers and retries."""
 
     retry: RetryProfile
-    maximum_requests: Rate | None = None
-    limits_first_sends: bool = False
     success_response: ResponseMatcher | None = None
     error_response: ResponseMatcher | None = None
 
