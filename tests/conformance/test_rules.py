@@ -296,6 +296,12 @@ CLAIMS: dict[str, tuple[str, str, tuple[Capture, ...], OutcomeName]] = {
         (capture(headers=(("x-api-key", "whatever"),)),),
         "pass",
     ),
+    "a header that was hidden on export has to be there": (
+        "header.custom-present",
+        JSON_SETTINGS + '[headers]\nX-Api-Key = "secret"\n',
+        (capture(headers=(("x-api-key", "[hidden]"),)),),
+        "pass",
+    ),
     "two content types are none": (
         "header.content-type",
         JSON_SETTINGS,
