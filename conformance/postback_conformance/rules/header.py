@@ -40,7 +40,7 @@ def _custom_header(notification: Notification, capture: Capture) -> Outcome | No
         return NotApplicable(why="the notification sets no header")
     for name, value in notification.headers:
         actual = capture.header(name)
-        # A value that still reads ${NAME} came from an environment that is not here, and one that is hidden was exported
+        # A value that still reads ${NAME} came from an environment that is not here, and a hidden one was exported
         # without --reveal: only its presence can be told.
         if _as_captured(value) in actual or (actual and ("${" in value or SHOWN in actual)):
             continue
