@@ -119,17 +119,18 @@ class _Reader:
     def notification(self) -> Notification:
         file = self._table(read_toml(self._source.text, name=self._source.name), _File, "")
         options = self._table(file.template, TemplateOptions, "template")
-        body, body_name = self._body(file)
+        body, body_key = self._body(file)
+        body_name = file.body_file or f"{self._source.name}, body"
         method = file.method or ("GET" if body is None else "POST")
         if method == "GET" and body is not None:
-            self._fail('body: a GET carries nothing in the body; remove it or set method = "POST"', body_name)
+            self._fail('body: a GET carries nothing in the body; remove it or set method = "POST"', body_key)
         return Notification(
             name=self._source.name,
             event=file.event,
             url=self._url(Template.parse(file.url, options=options, name=f"{self._source.name}, url")),
             method=method,
             body_format=file.body_format,
-            body=None if body is None else Template.parse(body, options=options, name=self._body_name(body_name)),
+            body=None if body is None else Template.parse(body, options=options, name=body_name),
             headers=self._headers(file),
             minimum_delay_ns=self._duration(file.minimum_delay, "minimum_delay"),
             maximum_requests=self._rate(file.maximum_requests),
@@ -167,11 +168,6 @@ class _Reader:
         if file.body_file not in self._source.files:
             self._fail(f"body_file: no file {file.body_file!r} beside {self._source.name}", "body_file")
         return self._source.files[file.body_file], "body_file"
-
-    def _body_name(self, key: str) -> str:
-        if key == "body":
-            return f"{self._source.name}, body"
-        return str(read_toml(self._source.text, name=self._source.name)["body_file"])
 
     def _with_variables(self, url: Template) -> tuple[Node, ...]:
         """Return the nodes of a URL in which each `$` with a token after it is a variable of the environment."""

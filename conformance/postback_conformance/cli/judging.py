@@ -1,6 +1,5 @@
 """`check` and `rules`: judge captured traffic, and look up what it is judged by."""
 
-import os
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from rich.table import Table
 
 from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, say, show
+from postback_conformance.cli.whole_file import write_whole
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.judge import judge
 from postback_conformance.reports.grouping import grouped
@@ -106,11 +106,9 @@ def write_page(path: Path, page: str) -> None:
     """Write an HTML page, whole or not at all."""
     if path.is_dir():
         raise ConformanceError(f"{path}: the report cannot be written: it is a folder")
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(page, encoding="utf-8")
-        draft.replace(path)
+        write_whole(path, page)
     except OSError as error:
         raise ConformanceError(f"{path}: the report cannot be written: {error.strerror}") from None
 

@@ -1,13 +1,13 @@
 """A receiver in the foreground; what `listen` does once its flags are read."""
 
 import asyncio
-import os
 import signal
 from pathlib import Path
 
 import msgspec
 
 from postback_conformance.cli.terminal import Format, put, say
+from postback_conformance.cli.whole_file import write_whole
 from postback_conformance.judge import Judge
 from postback_conformance.redaction import redacted, redacted_target
 from postback_conformance.rules import RULES
@@ -80,11 +80,8 @@ async def _serve(server: CaptureServer, stand: Stand) -> None:
 
 
 def _write_port(path: Path, port: int) -> None:
-    """Write the port so that a reader who sees the file sees all of it."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(f"{port}\n")
-        draft.replace(path)
+        write_whole(path, f"{port}\n")
     except OSError as error:
         raise ReceiverError(f"--port-file {path}: cannot be written: {error.strerror}") from None
 

@@ -17,7 +17,8 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _XML_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 # A parser turns line ends and tabs of an attribute into blanks (XML 1.0 §3.3.3); references survive.
 _XML_ATTRIBUTE = _XML_TEXT | str.maketrans({'"': "&quot;", "'": "&#39;", "\t": "&#9;", "\n": "&#10;"})
-_CDATA_BREAK = "]]><![CDATA["
+CDATA_BREAK = "]]><![CDATA["
+"""Ends a CDATA section and begins the next; a parser reads the two as one text."""
 
 
 def json_string(value: str) -> str:
@@ -46,9 +47,9 @@ def xml_attribute(value: str) -> str:
 
 def xml_cdata(value: str) -> str:
     """Split a value so that no `]]>` arises, neither within it nor together with the text around it."""
-    text = _NOT_XML.sub(_REPLACEMENT, value).replace("]]>", f"]]{_CDATA_BREAK}>")
-    before = _CDATA_BREAK if text.startswith((">", "]>")) else ""
-    after = _CDATA_BREAK if text.endswith("]") else ""
+    text = _NOT_XML.sub(_REPLACEMENT, value).replace("]]>", f"]]{CDATA_BREAK}>")
+    before = CDATA_BREAK if text.startswith((">", "]>")) else ""
+    after = CDATA_BREAK if text.endswith("]") else ""
     return f"{before}{text}{after}"
 
 

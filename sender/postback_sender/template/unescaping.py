@@ -5,12 +5,14 @@ More is read than we write: another sender may escape more, or in another way, a
 
 import html
 import json
+import re
 from collections.abc import Callable
 from urllib.parse import unquote, unquote_plus
 
 import msgspec
 
 from postback_sender.template.context import Context
+from postback_sender.template.escaping import CDATA_BREAK
 
 
 class ValueBytes(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +27,6 @@ class ValueBytes(msgspec.Struct, frozen=True, kw_only=True):
 
 _PERCENT = rb"%[0-9A-Fa-f]{2}"
 _REFERENCE = rb"&(?:[A-Za-z]+|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});"
-_CDATA_BREAK = rb"\]\]><!\[CDATA\["
 
 VALUE_BYTES: dict[Context, ValueBytes] = {
     Context.RAW: ValueBytes(),
@@ -35,7 +36,7 @@ VALUE_BYTES: dict[Context, ValueBytes] = {
     Context.JSON_STRING: ValueBytes(never=b'"\\', escape=rb"\\(?:[^u]|u[0-9A-Fa-f]{4})"),
     Context.XML_TEXT: ValueBytes(never=b"<&", escape=_REFERENCE),
     Context.XML_ATTRIBUTE: ValueBytes(never=b"<&", escape=_REFERENCE),
-    Context.XML_CDATA: ValueBytes(escape=_CDATA_BREAK),
+    Context.XML_CDATA: ValueBytes(escape=re.escape(CDATA_BREAK.encode())),
 }
 
 # A bare place holds a quoted string or runs up to whatever can follow a value (RFC 8259 §2).
@@ -77,7 +78,7 @@ def _xml(data: bytes) -> str:
 
 
 def _cdata(data: bytes) -> str:
-    return data.decode().replace("]]><![CDATA[", "")
+    return data.decode().replace(CDATA_BREAK, "")
 
 
 _UNESCAPES: dict[Context, Callable[[bytes], str]] = {
