@@ -24,3 +24,8 @@ class TemplateOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Whether `{payout}` means `{Payout}`; the documentation only ever shows the exact spelling."""
     dangling_brace: Literal["literal", "error"] = "literal"
     """A `{` that opens no token; literal, since the example begins with one."""
+    values_at: Literal["event", "send"] = "event"
+    """Whose values a postback carries that had to wait: those of its event, or the action's newest when it leaves.
+
+    The help centre has two wordings: the delay lies before a postback is sent, or before it is "generated and sent".
+    """
