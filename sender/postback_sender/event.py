@@ -2,11 +2,12 @@
 
 One line is one JSON object: `{"event": kind, "at": time, "values": {token: text}, "items": [{field: text}]}`. Values
 are the texts a postback would carry, so an amount is `"0.88"`, never `0.88`; a token that is absent is empty. Tokens
-outside the catalogue are welcome: brands have tokens that no public list names.
+outside the catalogue are welcome: brands have tokens that no public list names. A kind that impact.com does not
+document has to be named in the settings of a notification.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import cast
 
@@ -14,7 +15,7 @@ import msgspec
 
 from postback_sender.errors import SenderError
 from postback_sender.settings_table import did_you_mean
-from postback_sender.tokens import EVENT_KINDS, EventKind, item_fields, tokens_for
+from postback_sender.tokens import CATALOGUE, EVENT_KINDS, Catalogue, Token
 
 _KEYS = ("event", "at", "values", "items")
 _LONGEST_QUOTE = 60
@@ -43,7 +44,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     `at` is aware. `values` holds wire texts by token name; `items` has, for each line of the order, those by field.
     """
 
-    kind: EventKind
+    kind: str
     at: datetime
     values: Mapping[str, str]
     items: tuple[Mapping[str, str], ...] = ()
@@ -64,9 +65,15 @@ def encode_event(event: Event) -> bytes:
     return msgspec.json.encode(line) + b"\n"
 
 
-def decode_event(line: bytes, *, number: int, source: str) -> Event:
-    """Return the event of one line, or raise `EventFormatError`; `number` and `source` are for its message."""
-    place = _Place(source=source, line=number)
+def decode_event(
+    line: bytes, *, number: int, source: str, kinds: Collection[str] = EVENT_KINDS, pointer: str = ""
+) -> Event:
+    """Return the event of one line, or raise `EventFormatError`; `number`, `source` and `pointer` are for its message.
+
+    `pointer` is the JSON pointer of the event itself, for one that stands inside other JSON.
+    `kinds` are the kinds of event there are: those of a notification's catalogue, or the documented ones.
+    """
+    place = _Place(source=source, line=number, pointer=pointer)
     fields = _object(_json(line, place), place, "an object with event, at and values")
     for key in fields:
         if key not in _KEYS:
@@ -77,18 +84,21 @@ def decode_event(line: bytes, *, number: int, source: str) -> Event:
         if key not in fields:
             raise place.error(f"the key {key}", f"only {', '.join(fields) or 'an empty object'}")
     return Event(
-        kind=_kind(fields["event"], place.inside("event")),
+        kind=_kind(fields["event"], place.inside("event"), kinds),
         at=_instant(fields["at"], place.inside("at")),
         values=_texts(fields["values"], place.inside("values")),
         items=_items(fields.get("items", []), place.inside("items")),
     )
 
 
-def read_events(lines: Iterable[bytes], *, source: str) -> Iterator[Event]:
-    """Yield the event of each line, blank lines skipped; the first bad line raises `EventFormatError`."""
+def read_events(lines: Iterable[bytes], *, source: str, kinds: Collection[str] = EVENT_KINDS) -> Iterator[Event]:
+    """Yield the event of each line, blank lines skipped; the first bad line raises `EventFormatError`.
+
+    `kinds` as for `decode_event`.
+    """
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            yield decode_event(line, number=number, source=source)
+            yield decode_event(line, number=number, source=source, kinds=kinds)
 
 
 class _Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,12 +170,11 @@ def _object(value: object, place: _Place, expected: str) -> dict[str, object]:
     return cast("dict[str, object]", value)
 
 
-def _kind(value: object, place: _Place) -> EventKind:
-    for kind in EVENT_KINDS:
-        if value == kind:
-            return kind
-    hint = did_you_mean(value, EVENT_KINDS) if isinstance(value, str) else ""
-    raise place.error(f"one of {', '.join(EVENT_KINDS)}", _described(value), hint)
+def _kind(value: object, place: _Place, kinds: Collection[str]) -> str:
+    if isinstance(value, str) and value in kinds:
+        return value
+    hint = did_you_mean(value, kinds) if isinstance(value, str) else ""
+    raise place.error(f"one of {', '.join(kinds)}", _described(value), hint)
 
 
 def _instant(value: object, place: _Place) -> datetime:
@@ -244,13 +253,26 @@ _EXAMPLE_AT = datetime.fromisoformat("2026-05-11T00:08:02+03:00")
 _EXAMPLE_CLEARED_AT = datetime.fromisoformat("2026-07-01T06:00:00+03:00")
 
 
-def example_event(kind: EventKind) -> Event:
-    """Return one event of this kind, told with the examples of the catalogue; action kinds have three items."""
-    values = {token.name: token.example for token in tokens_for(kind) if token.example}
-    fields = {field.name: field.example for field in item_fields(kind) if field.example}
-    items = (fields, *_MORE_EXAMPLE_ITEMS) if fields else ()
-    if kind != "action_clearing":
+def example_event(kind: str, catalogue: Catalogue = CATALOGUE) -> Event:
+    """Return one event of this kind, told with the examples of the catalogue; action kinds have three items.
+
+    An own token overrides the story that the examples of the documented ones tell.
+    """
+    like = catalogue.kinds[kind].like
+    values = _examples(catalogue.tokens(kind))
+    fields = _examples(catalogue.item_fields(kind))
+    own_values, own_fields = (
+        _examples(token for token in tokens if token.certainty == "own")
+        for tokens in (catalogue.tokens(kind), catalogue.item_fields(kind))
+    )
+    more = _MORE_EXAMPLE_ITEMS if like in {"action_lifecycle", "action_clearing"} else ()
+    items = (fields, *(item | own_fields for item in more)) if fields else ()
+    if like != "action_clearing":
         return Event(kind=kind, at=_EXAMPLE_AT, values=values, items=items)
     # The catalogue tells of a fresh action; before it clears, time has passed.
     later = {"Status": "APPROVED", "StatusDetail": "Payment Pending", "ClearedDate": _EXAMPLE_CLEARED_AT.isoformat()}
-    return Event(kind=kind, at=_EXAMPLE_CLEARED_AT, values=values | later, items=items)
+    return Event(kind=kind, at=_EXAMPLE_CLEARED_AT, values=values | later | own_values, items=items)
+
+
+def _examples(tokens: Iterable[Token]) -> dict[str, str]:
+    return {token.name: token.example for token in tokens if token.example}

@@ -12,11 +12,13 @@ import msgspec
 
 from postback_sender.delivery.retry import RETRY_PROFILES, RetryProfile, custom_profile
 from postback_sender.matcher import ResponseMatcher
+from postback_sender.own_catalogue import read_catalogue
 from postback_sender.quantities import QuantityError, Rate, parse_duration, parse_rate
+from postback_sender.query_fields import problem_with_fields, url_with_fields
 from postback_sender.settings_table import decode_table, fail, read_toml
 from postback_sender.template import Template, TemplateOptions
 from postback_sender.template.nodes import Node, Text, TokenNode
-from postback_sender.tokens import EventKind, TokenType, item_fields, tokens_for
+from postback_sender.tokens import Catalogue
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -45,19 +47,17 @@ class NotificationSource(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, str] = {}
 
 
-class UserToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A token of the partner's own account that no public list has; a table `[tokens.NAME]`."""
-
-    type: TokenType = "text"
-    example: str = ""
-
-
 class Notification(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of one event notification, checked and in plain units (nanoseconds, counts)."""
+    """The settings of one event notification, checked and in plain units (nanoseconds, counts).
+
+    `event` is one of the kinds in `catalogue`, which holds the known tokens and kinds and those of these settings. The
+    fields that a brand picked with check boxes are `query_fields`; `url` has them already.
+    """
 
     name: str
-    event: EventKind
+    event: str
     url: Template
+    query_fields: tuple[str, ...]
     method: Method
     body_format: BodyFormat
     body: Template | None
@@ -71,20 +71,20 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     success_response: ResponseMatcher | None
     error_response: ResponseMatcher | None
     template: TemplateOptions
-    tokens: dict[str, UserToken]
+    catalogue: Catalogue
 
     @property
     def known_tokens(self) -> frozenset[str]:
         """Every token that exists for this notification; item fields as `*.field`."""
-        fields = {f"*.{field.name}" for field in item_fields(self.event)}
-        return frozenset({token.name for token in tokens_for(self.event)} | fields | set(self.tokens))
+        return self.catalogue.known(self.event)
 
 
-class _File(msgspec.Struct, frozen=True, kw_only=True):
+class NotificationFile(msgspec.Struct, frozen=True, kw_only=True):
     """The file as it is written: texts with units, before they are understood."""
 
-    event: EventKind = "action_lifecycle"
+    event: str = "action_lifecycle"
     url: str = "http://127.0.0.1:8080/"
+    query_fields: tuple[str, ...] = ()
     method: Method | None = None
     body_format: BodyFormat = "json"
     body: str | None = None
@@ -100,6 +100,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     template: dict[str, Any] = {}
     tokens: dict[str, dict[str, Any]] = {}
+    kinds: dict[str, dict[str, Any]] = {}
 
 
 def parse_notification(source: NotificationSource, environment: Mapping[str, str] | None) -> Notification:
@@ -117,17 +118,21 @@ class _Reader:
         self._environment = environment
 
     def notification(self) -> Notification:
-        file = self._table(read_toml(self._source.text, name=self._source.name), _File, "")
+        file = self._table(read_toml(self._source.text, name=self._source.name), NotificationFile, "")
         options = self._table(file.template, TemplateOptions, "template")
         body, body_key = self._body(file)
         body_name = file.body_file or f"{self._source.name}, body"
         method = file.method or ("GET" if body is None else "POST")
         if method == "GET" and body is not None:
             self._fail('body: a GET carries nothing in the body; remove it or set method = "POST"', body_key)
+        catalogue = read_catalogue(
+            file.event, tokens=file.tokens, kinds=file.kinds, text=self._source.text, name=self._source.name
+        )
         return Notification(
             name=self._source.name,
             event=file.event,
-            url=self._url(Template.parse(file.url, options=options, name=f"{self._source.name}, url")),
+            url=self._url(file, options, catalogue),
+            query_fields=file.query_fields,
             method=method,
             body_format=file.body_format,
             body=None if body is None else Template.parse(body, options=options, name=body_name),
@@ -142,12 +147,16 @@ class _Reader:
             success_response=self._matcher(file.success_response, "success_response"),
             error_response=self._matcher(file.error_response, "error_response"),
             template=options,
-            tokens={name: self._table(table, UserToken, f"tokens.{name}") for name, table in file.tokens.items()},
+            catalogue=catalogue,
         )
 
-    def _url(self, written: Template) -> Template:
-        # Variables are put in after parsing: no error shows them, and a brace in a secret is a brace.
-        url = Template(written.source, self._with_variables(written), options=written.options, name=written.name)
+    def _url(self, file: NotificationFile, options: TemplateOptions, catalogue: Catalogue) -> Template:
+        url = self._url_template(file.url, options)
+        if file.query_fields:
+            if problem := problem_with_fields(file.query_fields, file.event, catalogue):
+                self._fail(f"query_fields: {problem}", "query_fields")
+            self._check_plain(url)
+            url = self._url_template(url_with_fields(file.url, file.query_fields), options)
         skeleton = "".join(node.text if isinstance(node, Text) else "0" for node in url.nodes)
         try:
             parts = urlsplit(skeleton)
@@ -160,7 +169,27 @@ class _Reader:
             self._fail(f"url: expected a URL such as http://127.0.0.1/postback, got {shown!r}", "url")
         return url
 
-    def _body(self, file: _File) -> tuple[str | None, str]:
+    def _url_template(self, source: str, options: TemplateOptions) -> Template:
+        # Variables are put in after parsing: no error shows them, and a brace in a secret is a brace.
+        written = Template.parse(source, options=options, name=f"{self._source.name}, url")
+        return Template(source, self._with_variables(written), options=options, name=written.name)
+
+    def _check_plain(self, url: Template) -> None:
+        """Refuse a URL after which fields that were picked cannot be written."""
+        for node in url.nodes:
+            if not isinstance(node, Text):
+                self._fail(
+                    f"url: expected no token, since query_fields says what is sent, got {node.source}; name it there, "
+                    "or remove query_fields and write the whole query here",
+                    "url",
+                )
+        resolved = "".join(node.text for node in url.nodes if isinstance(node, Text))
+        for mark in "?#":
+            # Whoever judges by these settings has no variables, and would not find the place of the fields.
+            if mark in resolved and mark not in url.source:
+                self._fail(f"url: with query_fields, a variable cannot bring the {mark}; write it here", "url")
+
+    def _body(self, file: NotificationFile) -> tuple[str | None, str]:
         if file.body is not None and file.body_file is not None:
             self._fail("body and body_file are both set; keep one of them", "body_file")
         if file.body_file is None:
@@ -190,7 +219,7 @@ class _Reader:
             self._fail(f"{key}: the environment has no {name}; set it, or write the value in", key)
         return self._environment[name]
 
-    def _headers(self, file: _File) -> tuple[tuple[str, str], ...]:
+    def _headers(self, file: NotificationFile) -> tuple[tuple[str, str], ...]:
         seen: dict[str, str] = {}
         for name in file.headers:
             if (before := seen.setdefault(name.lower(), name)) != name:

@@ -43,7 +43,7 @@ def render_postback(notification: Notification, event: Event, *, to: str | None 
     """
     known = notification.known_tokens
     target = notification.url.render(event.values, context="url", items=event.items, known=known)
-    url = "".join(chr(byte) if byte in _REQUEST_LINE_SAFE else f"%{byte:02X}" for byte in target)
+    url = request_target(target)
     headers = [("User-Agent", USER_AGENT), ("Accept-Encoding", ACCEPT_ENCODING)]
     body = b""
     if notification.body is not None:
@@ -58,6 +58,11 @@ def render_postback(notification: Notification, event: Event, *, to: str | None 
     )
 
 
+def request_target(text: bytes) -> str:
+    """Return a rendered URL as a request line can hold it: bytes that it cannot are percent-encoded."""
+    return "".join(chr(byte) if byte in _REQUEST_LINE_SAFE else f"%{byte:02X}" for byte in text)
+
+
 def _merged(ours: Headers, partners: Headers) -> tuple[tuple[str, str], ...]:
     """Return both, without those of ours that the partner sets otherwise."""
     replaced = {name.lower() for name, _ in partners}
@@ -65,7 +70,10 @@ def _merged(ours: Headers, partners: Headers) -> tuple[tuple[str, str], ...]:
 
 
 def event_key(event: Event) -> str:
-    """Return what ties the events of one action together: its id, or the id of an inquiry, request or job."""
+    """Return what ties the events of one action together: its id, or the id of an inquiry, request or job.
+
+    Events of a partner's own kinds are tied in the same way: by `ActionId`, else by `Id`, else by nothing.
+    """
     return event.values.get("ActionId") or event.values.get("Id", "")
 
 

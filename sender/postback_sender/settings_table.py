@@ -51,17 +51,14 @@ def decode_table(table: Mapping[str, Any], kind: type[T], *, path: str, text: st
             fail(f"unknown key {dotted(path, key)!r}{did_you_mean(key, fields)}", path, key, text=text, name=name)
         choices = _choices(hints[key])
         if choices and isinstance(value, str) and value not in choices:
-            expected = ", ".join(f'"{choice}"' for choice in choices)
-            hint = did_you_mean(value, choices)
-            fail(
-                f'{dotted(path, key)}: expected one of {expected}, got "{value}"{hint}', path, key, text=text, name=name
-            )
+            fail_choice(value, choices, path=path, key=key, text=text, name=name)
     try:
         return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
         place = _AT_KEY.search(str(error))
         key = place[1] if place else ""
-        reason = _AT_KEY.sub("", str(error)).replace("`", "")
+        # What may be left out is null to msgspec; TOML has no such thing.
+        reason = _AT_KEY.sub("", str(error)).replace("`", "").replace(" | null", "")
         for ours, theirs in _TOML_WORDS.items():
             reason = re.sub(rf"\b{ours}\b", theirs, reason)
         key = key.removesuffix("[...]")
@@ -73,6 +70,14 @@ def fail(message: str, path: str, key: str, *, text: str, name: str) -> NoReturn
     """Raise a `NotificationError` that names the file and, when it can be found, the line of the key."""
     line = line_of(text, path, key)
     raise NotificationError(f"{name}, line {line}: {message}" if line else f"{name}: {message}")
+
+
+def fail_choice(value: str, choices: Iterable[str], *, path: str, key: str, text: str, name: str) -> NoReturn:
+    """Raise a `NotificationError` for a value that is none of the choices, with the nearest one."""
+    choices = tuple(choices)
+    expected = ", ".join(f'"{choice}"' for choice in choices)
+    hint = did_you_mean(value, choices)
+    fail(f'{dotted(path, key)}: expected one of {expected}, got "{value}"{hint}', path, key, text=text, name=name)
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:

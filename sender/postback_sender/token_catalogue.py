@@ -190,7 +190,7 @@ _OFFICIAL = (
     _action(
         name="LockingDate",
         type="datetime",
-        format=f"{DATE_FORMAT}; always midnight",
+        format=f"{DATE_FORMAT}; midnight, or the first moment of a day that has none",
         meaning="When the action locks: no modification or reversal after it.",
         example="2026-06-16T00:00:00+03:00",
     ),

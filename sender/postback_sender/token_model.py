@@ -1,4 +1,4 @@
-"""What we know about one token, and the closed sets that describe it."""
+"""What we know about one token and one kind of event, and the closed sets that describe them."""
 
 from typing import Literal, get_args
 
@@ -13,9 +13,9 @@ EventKind = Literal[
     "product_data_change",
 ]
 TokenType = Literal["id", "text", "money", "number", "currency", "datetime", "enum", "url", "list"]
-# How sure we are that the token exists: impact.com lists it for postbacks; its API has a field of that name; or only a
-# stranger says so.
-Certainty = Literal["official", "inferred", "third-party"]
+# How sure we are that the token exists: impact.com lists it for postbacks; its API has a field of that name; only a
+# stranger says so; or the settings of a notification declare it.
+Certainty = Literal["official", "inferred", "third-party", "own"]
 
 # Formats that many rows share, or that generators recognise.
 DIGITS = "digits"
@@ -28,6 +28,17 @@ DATE_FORMAT = "ISO 8601, whole seconds, numeric offset with a colon, never Z; in
 EVENT_KINDS: tuple[EventKind, ...] = get_args(EventKind)
 
 
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of event: what must happen before a notification of it goes out.
+
+    `like` is the documented kind whose tokens it has: itself for a documented one, None for one unlike all of them.
+    """
+
+    name: str
+    like: EventKind | None
+    meaning: str = ""
+
+
 class Token(msgspec.Struct, frozen=True, kw_only=True):
     """One name a template may write in braces, with everything known about the text that replaces it.
 
@@ -37,7 +48,7 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    kinds: frozenset[EventKind]
+    kinds: frozenset[str]
     of_items: bool = False
     type: TokenType
     format: str = ""

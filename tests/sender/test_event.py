@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postback_sender.event import Event, EventFormatError, decode_event, encode_event, example_event, read_events
-from postback_sender.tokens import EVENT_KINDS, EventKind, item_fields, tokens_for
+from postback_sender.tokens import CATALOGUE, EVENT_KINDS, Catalogue, EventKind, Kind, Token
 
 AT = datetime.fromisoformat("2026-05-11T00:07:27+03:00")
 
@@ -175,8 +175,8 @@ def test_each_kind_has_an_example_made_of_catalogue_names(kind: EventKind) -> No
     event = example_event(kind)
 
     assert decode(encode_event(event)) == event
-    assert event.values.keys() <= {token.name for token in tokens_for(kind)}
-    assert all(item.keys() <= {field.name for field in item_fields(kind)} for item in event.items)
+    assert event.values.keys() <= {token.name for token in CATALOGUE.tokens(kind)}
+    assert all(item.keys() <= {field.name for field in CATALOGUE.item_fields(kind)} for item in event.items)
     assert all(
         datetime.fromisoformat(event.values[name]) <= event.at for name in ("EventDate",) if name in event.values
     )
@@ -200,3 +200,58 @@ def test_the_clearing_example_is_approved_and_cleared() -> None:
 
     assert event.values["Status"] == "APPROVED"
     assert event.values["ClearedDate"] == event.at.isoformat()
+
+
+OWN_KINDS = Catalogue(
+    [
+        Token(
+            name="Status",
+            kinds=frozenset({"credited", "pinged"}),
+            type="text",
+            meaning="",
+            example="GIVEN",
+            source="n.toml",
+            certainty="own",
+        ),
+        Token(
+            name="sku",
+            of_items=True,
+            kinds=frozenset({"credited", "pinged"}),
+            type="text",
+            meaning="",
+            example="A",
+            source="n.toml",
+            certainty="own",
+        ),
+    ],
+    [Kind(name="credited", like="action_clearing"), Kind(name="pinged", like=None)],
+    over=CATALOGUE,
+)
+
+
+def test_a_kind_of_somebodys_own_is_read_when_it_is_named() -> None:
+    line = line_with(event="credited")
+
+    assert decode_event(line, number=1, source="e", kinds=OWN_KINDS.kinds).kind == "credited"
+    assert next(read_events([line], source="e", kinds=OWN_KINDS.kinds)).kind == "credited"
+    with pytest.raises(EventFormatError, match="expected one of action_lifecycle"):
+        decode(line)
+
+
+def test_the_nearest_kind_may_be_ones_own() -> None:
+    with pytest.raises(EventFormatError, match='pinged, got "pingd"; did you mean "pinged"'):
+        decode_event(line_with(event="pingd"), number=1, source="e", kinds=OWN_KINDS.kinds)
+
+
+def test_the_example_of_an_own_kind_is_told_like_the_one_it_resembles_with_its_own_tokens() -> None:
+    event, like = example_event("credited", OWN_KINDS), example_event("action_clearing")
+
+    assert event.kind == "credited"
+    assert (event.at, event.values) == (like.at, {**like.values, "Status": "GIVEN"})
+    assert event.items == tuple({**item, "sku": "A"} for item in like.items)
+
+
+def test_the_example_of_an_own_kind_like_no_other_has_what_was_declared() -> None:
+    event = example_event("pinged", OWN_KINDS)
+
+    assert (event.values, event.items) == ({"Status": "GIVEN"}, ({"sku": "A"},))

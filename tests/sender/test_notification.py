@@ -1,5 +1,10 @@
 """Notification files: every key is understood, every slip is one message with its place."""
 
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +18,11 @@ from postback_sender import (
     render_postback,
 )
 from postback_sender.matcher import ResponseMatcher
+from postback_sender.notification import NotificationFile
 from postback_sender.quantities import Rate
+from postback_sender.tokens import Kind, Token
+
+Settings = Callable[..., Notification]
 
 FULL = """
 event = "action_clearing"
@@ -37,6 +46,18 @@ unknown_token = "keep"
 join_separator = ","
 [tokens.Text3]
 type = "text"
+[tokens.color]
+of_items = true
+type = "enum"
+values = ["red", "green"]
+format = "lower case"
+meaning = "What it looks like."
+example = "green"
+may_be_empty = false
+[kinds.credited]
+like = "action_lifecycle"
+meaning = "Points were credited."
+[kinds.pinged]
 """
 
 
@@ -54,8 +75,24 @@ def test_every_documented_key_is_understood() -> None:
     assert read.error_response == ResponseMatcher(status=(500,), body_regex="^ERR")
     assert read.body is not None
     assert read.body.names == {"ActionId"}
-    assert {"Text3", "*.sku", "Payout"} <= read.known_tokens
-    assert "SubId1" in read.known_tokens
+    assert {"Text3", "*.sku", "*.color", "Payout", "SubId1"} <= read.known_tokens
+    assert read.catalogue.find("action_clearing", "color", of_items=True) == Token(
+        name="color",
+        kinds=frozenset({"action_clearing"}),
+        of_items=True,
+        type="enum",
+        values=("red", "green"),
+        format="lower case",
+        meaning="What it looks like.",
+        example="green",
+        may_be_empty=False,
+        source="n.toml",
+        certainty="own",
+    )
+    assert read.catalogue.kinds["credited"] == Kind(
+        name="credited", like="action_lifecycle", meaning="Points were credited."
+    )
+    assert read.catalogue.kinds["pinged"].like is None
 
 
 def test_an_empty_file_is_a_get_to_this_machine() -> None:
@@ -114,11 +151,61 @@ def test_an_empty_file_is_a_get_to_this_machine() -> None:
         pytest.param('error_response = { body_regex = "(" }', "error_response.body_regex: not a regular", id="regex"),
         pytest.param("[success_response]\nstatsu = 2", 'did you mean "status"?', id="unknown key of a response"),
         pytest.param('[tokens.X]\ntype = "txt"', 'did you mean "text"?', id="token type"),
+        pytest.param(
+            '[tokens.X]\nexmaple = "1"', "line 2: unknown key 'tokens.X.exmaple'; did you mean", id="key of a token"
+        ),
+        pytest.param("[tokens]\nX = 5", "tokens: expected table, got whole number", id="token that is no table"),
+        pytest.param('[tokens."a-b"]', "tokens.a-b: no template can write that name", id="token name"),
+        pytest.param("[tokens.1st]", "line 1: tokens.1st: no template can write that name", id="digit first"),
+        pytest.param('[tokens." X"]', "no template can write that name", id="token name with a blank"),
+        pytest.param('[tokens.""]', "no template can write that name", id="token without a name"),
+        pytest.param('[tokens."é"]', "no template can write that name", id="token name beyond ASCII"),
+        pytest.param('[tokens."i.sku"]', "with of_items = true", id="token name of an item field"),
+        pytest.param('[tokens.X]\nvalues = ["a"]', 'write type = "enum"', id="values without an enum"),
+        pytest.param(
+            '[tokens.X]\ntype = "enum"\nvalues = ["a"]\nexample = "b"',
+            "line 1: tokens.X: example: expected one of the values, got 'b'",
+            id="example outside of the values",
+        ),
+        pytest.param("[tokens.X]\nmay_be_empty = false", "a token that is never empty needs one", id="no example"),
+        pytest.param('[tokens.X]\ntype = "list"', 'only items has type = "list"', id="another list"),
+        pytest.param('[tokens.items]\ntype = "text"', "the list of a join is called items", id="items as a text"),
+        pytest.param(
+            'event = "creditd"\n[kinds.credited]',
+            'line 1: event: expected one of "action_lifecycle"',
+            id="kind that is not declared",
+        ),
+        pytest.param('event = "creditd"\n[kinds.credited]', 'did you mean "credited"?', id="nearest own kind"),
+        pytest.param("[kinds.job_completion]", "kinds.job_completion: a documented kind", id="kind that exists"),
+        pytest.param('[kinds."a b"]', "kinds.a b: expected a name of ASCII letters", id="kind name"),
+        pytest.param('[kinds.x]\nlike = "job_completed"', 'did you mean "job_completion"?', id="like"),
+        pytest.param("[kinds.x]\nlike = 5", "line 2: kinds.x.like: expected text, got whole number", id="like type"),
+        pytest.param(
+            'query_fields = ["ActionId"]', "only an action_inquiry has fields to pick", id="fields of another kind"
+        ),
+        pytest.param(
+            'event = "action_inquiry"\nquery_fields = ["ActionID"]',
+            "line 2: query_fields: 'ActionID' is no token of action_inquiry; did you mean \"ActionId\"?",
+            id="unknown field",
+        ),
+        pytest.param(
+            'event = "action_inquiry"\nquery_fields = ["Id", "Id"]', "'Id' stands there twice", id="field twice"
+        ),
+        pytest.param(
+            'event = "action_inquiry"\nquery_fields = ["Id"]\nurl = "http://h/?a={ActionId}"',
+            "line 3: url: expected no token, since query_fields says what is sent, got {ActionId}",
+            id="fields and a token",
+        ),
+        pytest.param(
+            'event = "action_inquiry"\nquery_fields = ["Id"]\nurl = "http://h/${Q}"',
+            "a variable cannot bring the ?",
+            id="question mark from the environment",
+        ),
     ],
 )
 def test_a_slip_is_one_message_with_its_place(text: str, message: str) -> None:
     with pytest.raises(SenderError) as caught:
-        parse_notification(NotificationSource(name="n.toml", text=text), {})
+        parse_notification(NotificationSource(name="n.toml", text=text), {"Q": "x?token=1"})
 
     assert message in str(caught.value)
 
@@ -164,8 +251,62 @@ def test_without_an_environment_variables_stay_as_written() -> None:
     assert read.url.render({}, context="url") == b"http://127.0.0.1/?t=${T}"
 
 
+def test_an_own_kind_has_the_tokens_of_the_one_it_is_like_and_those_that_are_declared(settings: Settings) -> None:
+    text = 'event = "credited"\n[tokens.Tier]\n[kinds.credited]\n'
+
+    like, unlike = settings(text + 'like = "job_completion"'), settings(text)
+
+    assert {"Tier", "ResultUri"} <= like.known_tokens
+    assert unlike.known_tokens == {"Tier"}
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        pytest.param("http://h/p", "http://h/p?Id={Id}&ActionId={ActionId}", id="no query"),
+        pytest.param("http://h/p?", "http://h/p?Id={Id}&ActionId={ActionId}", id="empty query"),
+        pytest.param("http://h/p?t=${Q}", "http://h/p?t=${Q}&Id={Id}&ActionId={ActionId}", id="query of its own"),
+        pytest.param("http://h/p?t=1&#f", "http://h/p?t=1&Id={Id}&ActionId={ActionId}#f", id="fragment"),
+    ],
+)
+def test_picked_fields_become_a_url_template_in_their_order(settings: Settings, url: str, expected: str) -> None:
+    text = f'event = "action_inquiry"\nurl = "{url}"\nquery_fields = ["Id", "ActionId"]'
+
+    read = settings(text, Q="se{c}ret")
+
+    assert (read.url.source, read.method) == (expected, "GET")
+    assert read.url.names == {"Id", "ActionId"}
+    assert read.query_fields == ("Id", "ActionId")
+
+
+def test_fields_can_be_own_tokens_of_a_kind_like_an_inquiry(settings: Settings) -> None:
+    read = settings(
+        'event = "asked"\nquery_fields = ["Urgency"]\n[kinds.asked]\nlike = "action_inquiry"\n[tokens.Urgency]'
+    )
+
+    assert read.url.source == "http://127.0.0.1:8080/?Urgency={Urgency}"
+
+
+def test_no_field_picked_leaves_the_url_as_it_is(settings: Settings) -> None:
+    assert settings('query_fields = []\nurl = "http://h/?a={ActionId}"').url.source == "http://h/?a={ActionId}"
+
+
 settings_texts = st.lists(
     st.sampled_from(FULL.splitlines())
+    | st.sampled_from(
+        [
+            'event = "action_inquiry"',
+            'event = "credited"',
+            'query_fields = ["Id", "color"]',
+            "query_fields = 5",
+            '[kinds."x.y"]',
+            "[kinds]",
+            "[tokens.items]",
+            'type = "list"',
+            "values = [1]",
+            "[tokens.Id.x]",
+        ]
+    )
     | st.text(max_size=20)
     | st.sampled_from(["[headers]", "x = 1", "[tokens]", "[["]),
     max_size=12,
@@ -182,3 +323,14 @@ def test_any_text_is_a_notification_or_our_error(text: str) -> None:
         assert isinstance(read, Notification)
         return
     assert message.startswith("n.toml")
+
+
+def test_the_page_of_the_settings_lists_every_key_with_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "notification.md").read_text(encoding="utf-8")
+    rows = {row[0]: row[1] for row in re.findall(r"^\| `(\w+)` \|.*?\| ([^|]*) \|[^|]*\|$", page, re.MULTILINE)}
+    fields = {field.name: field.default for field in msgspec.structs.fields(NotificationFile)}
+
+    assert rows.keys() == fields.keys()
+    for name, default in fields.items():
+        if isinstance(default, str):
+            assert rows[name] == f"`{default}`"

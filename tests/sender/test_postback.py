@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from postback_sender import Notification, NotificationSource, RenderError, parse_notification, render_postback
-from postback_sender.event import example_event
-from postback_sender.postback import redirect
+from postback_sender.event import Event, example_event
+from postback_sender.postback import event_key, redirect
 from postback_sender.subscription import reported
+from postback_sender.template.matching import Match
 
 EVENT = example_event("action_lifecycle")
 
@@ -80,3 +81,38 @@ def test_a_notification_reports_its_own_kind_only(settings: Callable[..., Notifi
 def test_at_event_level_only_the_first_event_of_an_action_is_reported(settings: Callable[..., Notification]) -> None:
     assert len(list(reported(settings('level = "event"'), [EVENT, EVENT]))) == 1
     assert len(list(reported(settings(), [EVENT, EVENT]))) == 2
+
+
+def test_picked_fields_are_sent_and_read_back_like_any_url_template(settings: Callable[..., Notification]) -> None:
+    notification = settings('event = "action_inquiry"\nquery_fields = ["Id", "CampaignName", "ActionId"]')
+    event = example_event("action_inquiry")
+
+    postback = render_postback(notification, event)
+
+    assert postback.url == "http://127.0.0.1:8080/?Id=48213&CampaignName=Acme%20Sports%20&ActionId="
+    assert (postback.method, postback.body) == ("GET", b"")
+    found = notification.url.match(postback.url.encode(), context="url")
+    assert isinstance(found, Match)
+    assert found.texts() == {"Id": "48213", "CampaignName": "Acme Sports ", "ActionId": ""}
+
+
+def test_events_of_an_own_kind_are_told_by_the_notification_that_declares_it(
+    settings: Callable[..., Notification],
+) -> None:
+    notification = settings(
+        'event = "credited"\nurl = "http://h/?a={ActionId}&t={Tier}"\nlevel = "event"\n'
+        '[kinds.credited]\nlike = "action_lifecycle"\n[tokens.Tier]\nexample = "GOLD"'
+    )
+    event = example_event(notification.event, notification.catalogue)
+
+    assert render_postback(notification, event).url == f"http://h/?a={event.values['ActionId']}&t=GOLD"
+    assert list(reported(notification, [EVENT, event, event])) == [event]
+
+
+@pytest.mark.parametrize(
+    ("values", "key"), [({"ActionId": "1", "Id": "2"}, "1"), ({"ActionId": "", "Id": "2"}, "2"), ({"Oid": "3"}, "")]
+)
+def test_events_of_any_kind_are_tied_together_by_the_action_or_else_the_id(values: dict[str, str], key: str) -> None:
+    event = Event(kind="credited", at=EVENT.at, values=values)
+
+    assert event_key(event) == key
