@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from postback_conformance.errors import SelectionError
 from postback_conformance.generation import draw_endlessly
+from postback_conformance.own_tokens import with_own_tokens
 from postback_conformance.settings_files import load_notification
 from postback_conformance.strategies import events as any_events
 from postback_conformance.strategies import lifecycles
@@ -22,7 +23,6 @@ from postback_receiver import new_event_loop
 from postback_sender import Event, Notification
 from postback_sender.sender import Delivery, Sender
 from postback_sender.subscription import reported
-from postback_sender.tokens import EventKind
 
 T = TypeVar("T")
 
@@ -40,26 +40,31 @@ def generated_events(notification: Notification, *, count: int, seed: int) -> li
     Life cycles begin now, and their steps follow each other within a second. Events of any other kind happen now; the
     dates in their values stay what they are, so that an action which clears now was tracked months ago.
     """
-    chosen = islice(reported(notification, _events_without_end(notification.event, seed)), count)
+    chosen = islice(reported(notification, _events_without_end(notification, seed)), count)
     return sorted(chosen, key=lambda event: event.at)
 
 
-def _events_without_end(kind: EventKind, seed: int) -> Iterator[Event]:
+def _events_without_end(notification: Notification, seed: int) -> Iterator[Event]:
     now = datetime.now(UTC)
-    if kind == "action_lifecycle":
-        return _lives(now, seed, clearing=False)
-    if kind == "action_clearing":
-        events = _lives(now - _LONGEST_UNTIL_CLEARED, seed, clearing=True)
-    else:
-        events = draw_endlessly(any_events(kind=kind), seed=seed)
+    match notification.catalogue.kinds[notification.event].like:
+        case "action_lifecycle":
+            return _lives(notification, now, seed, clearing=False)
+        case "action_clearing":
+            events = _lives(notification, now - _LONGEST_UNTIL_CLEARED, seed, clearing=True)
+        case _:
+            strategy = any_events(kind=notification.event, catalogue=notification.catalogue)
+            events = draw_endlessly(strategy, seed=seed)
     return (replace(event, at=now) for event in events)
 
 
-def _lives(started_at: datetime, seed: int, *, clearing: bool) -> Iterator[Event]:
-    strategy = lifecycles(
+def _lives(notification: Notification, started_at: datetime, seed: int, *, clearing: bool) -> Iterator[Event]:
+    lives = lifecycles(
         started_at=started_at, max_updates=_MAX_UPDATES, max_gap=_MAX_GAP, max_items=_MAX_ITEMS, clearing=clearing
     )
-    return (event for life in draw_endlessly(strategy, seed=seed) for event in life)
+    if clearing:
+        lives = lives.map(lambda life: [event for event in life if event.kind == "action_clearing"])
+    told = with_own_tokens(lives, notification.event, notification.catalogue)
+    return (event for life in draw_endlessly(told, seed=seed) for event in life)
 
 
 class EventSender:

@@ -1,13 +1,14 @@
 """Hypothesis strategies for what impact.com sends: order items, actions, their life cycles, events.
 
 Values respect the token catalogue and are legal on the wire, yet nasty: quotes and markup, text from right to left,
-characters of four bytes, very long and empty texts, blanks at the end, offsets of 45 minutes, orders of 1000 lines.
+characters of four bytes, very long and empty texts, blanks at the end, offsets of 45 minutes, conversions around the
+hour in which the clocks of their zone switch, orders of 1000 lines.
 Texts hold no control characters but tab and line feed, so that each can stand in XML; pass `texts=st.text()` for more.
 Every nasty value sits behind a branch whose first choice is a plain one, so a failure shrinks to plain values.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, time, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Literal, NamedTuple, Never
 
@@ -16,17 +17,19 @@ from hypothesis.errors import InvalidArgument
 from hypothesis.strategies import DrawFn, SearchStrategy
 from msgspec.structs import replace
 
+from postback_conformance.own_tokens import events_by_catalogue, with_own_tokens
 from postback_conformance.wire_strategies import (
     AMOUNTS,
     CENT,
     CURRENCIES,
     INSTANTS,
     POSITIVE_AMOUNTS,
-    ZONES,
     texts_by_token,
     wire_texts,
 )
+from postback_conformance.zones import ZONES, RuleZone, switches
 from postback_sender.action import (
+    MAX_MODIFICATIONS,
     NOTHING,
     REVERSAL_REASONS,
     TYPED_TOKENS,
@@ -42,7 +45,8 @@ from postback_sender.action import (
     track,
 )
 from postback_sender.event import Event
-from postback_sender.tokens import EVENT_KINDS, EventKind, tokens_for
+from postback_sender.program_time import in_zone
+from postback_sender.tokens import CATALOGUE, Catalogue
 
 __all__ = ["actions", "events", "items", "lifecycles", "wire_texts"]
 
@@ -64,6 +68,10 @@ _PINNED_TO = datetime(9000, 1, 1, tzinfo=UTC)
 _CLEARING_TAKES = st.integers(1, 60 * 86_400)
 # Shrinks to False.
 _RARELY = st.sampled_from((*[False] * 9, True))
+_SOMETIMES = st.sampled_from((False, False, True))
+_ZONES = st.sampled_from(ZONES)
+# Within two hours of a switch lie the hour that is skipped and the one that comes twice.
+_AROUND_A_SWITCH = st.integers(-7200, 7200)
 
 _Ending = Literal["open", "approved", "cleared"]
 _History = list[tuple[Action, Event | None]]
@@ -130,17 +138,25 @@ def lifecycles(
     return histories.map(_events_of)
 
 
-def events(*, kind: EventKind | None = None, texts: SearchStrategy[str] | None = None) -> SearchStrategy[Event]:
-    """Single events of one kind, or of any; those of an action come from somewhere in its life."""
+def events(
+    *, kind: str | None = None, catalogue: Catalogue = CATALOGUE, texts: SearchStrategy[str] | None = None
+) -> SearchStrategy[Event]:
+    """Single events of one kind, or of any; those of an action come from somewhere in its life.
+
+    `catalogue` is that of a notification whose own tokens and kinds should occur.
+    """
     if kind is None:
-        return st.one_of([events(kind=each, texts=texts) for each in EVENT_KINDS])
-    if kind not in EVENT_KINDS:
-        return _invalid(f"expected an event kind, one of {', '.join(EVENT_KINDS)}, got {kind!r}")
-    if kind == "action_lifecycle":
-        return lifecycles(clearing=False, texts=texts).flatmap(st.sampled_from)
-    if kind == "action_clearing":
-        return _histories(("cleared",), texts=texts).map(lambda history: _events_of(history)[-1])
-    return st.builds(Event, kind=st.just(kind), at=INSTANTS, values=texts_by_token(tokens_for(kind), texts))
+        return st.one_of([events(kind=each, catalogue=catalogue, texts=texts) for each in catalogue.kinds])
+    if kind not in catalogue.kinds:
+        return _invalid(f"expected an event kind, one of {', '.join(catalogue.kinds)}, got {kind!r}")
+    match catalogue.kinds[kind].like:
+        case "action_lifecycle":
+            lives = lifecycles(clearing=False, texts=texts)
+        case "action_clearing":
+            lives = _histories(("cleared",), texts=texts).map(lambda history: _events_of(history)[-1:])
+        case _:
+            return events_by_catalogue(kind, catalogue, texts)
+    return with_own_tokens(lives, kind, catalogue, texts).flatmap(st.sampled_from)
 
 
 class _Move(NamedTuple):
@@ -176,7 +192,7 @@ def _histories(
         reason=st.sampled_from(REVERSAL_REASONS),
     )
     return _lives(
-        tracked_at=INSTANTS if started_at is None else st.just(started_at),
+        started_at=started_at,
         endings=st.sampled_from(endings),
         orders=_orders(max_items, items(texts=texts)),
         texts=texts_by_token(_TOKENS_OF_TEXTS, texts),
@@ -190,7 +206,7 @@ def _histories(
 def _lives(
     draw: DrawFn,
     *,
-    tracked_at: SearchStrategy[datetime],
+    started_at: datetime | None,
     endings: SearchStrategy[_Ending],
     orders: SearchStrategy[tuple[Item, ...]],
     texts: SearchStrategy[Mapping[str, str]],
@@ -198,12 +214,13 @@ def _lives(
     unit: timedelta,
     updates_take: timedelta,
 ) -> _History:
-    at = draw(tracked_at)
+    zone = draw(_ZONES)
+    # All arithmetic is in UTC: in a zone Python adds to the face of the clock, not to the time.
+    at = draw(_instants_in(zone)) if started_at is None else started_at.astimezone(UTC)
     ending = draw(endings)
     conversion = draw(
-        _conversions(at, orders=orders, texts=texts, locks_after=updates_take, always_locks=ending != "open")
+        _conversions(at, zone, orders=orders, texts=texts, locks_after=updates_take, always_locks=ending != "open")
     )
-    at = at.astimezone(conversion.event_date.tzinfo)
     history: _History = [track(conversion, at=at)]
     for move in draw(moves):
         at += move.gap * unit
@@ -211,35 +228,44 @@ def _lives(
         if update is None:
             break
         history.append(update)
-    locking_date = conversion.locking_date
-    if ending == "open" or locking_date is None:
+    locks_at = conversion.locks_at
+    if ending == "open" or locks_at is None:
         return history
     if history[-1][0].stage == "REVERSED":
         history.append(restore(history[-1][0], at=at + unit))
     history.append((approve(history[-1][0]), None))
     if ending == "cleared":
-        history.append(clear(history[-1][0], at=locking_date + draw(_CLEARING_TAKES) * _SECOND))
+        history.append(clear(history[-1][0], at=locks_at + draw(_CLEARING_TAKES) * _SECOND))
     return history
+
+
+@st.composite
+def _instants_in(draw: DrawFn, zone: RuleZone) -> datetime:
+    instant = draw(INSTANTS)
+    near = switches(zone, instant.year)
+    if not near or not draw(_SOMETIMES):
+        return instant
+    return draw(st.sampled_from(near)) + draw(_AROUND_A_SWITCH) * _SECOND
 
 
 @st.composite
 def _conversions(
     draw: DrawFn,
     tracked_at: datetime,
+    zone: RuleZone,
     *,
     orders: SearchStrategy[tuple[Item, ...]],
     texts: SearchStrategy[Mapping[str, str]],
     locks_after: timedelta,
     always_locks: bool,
 ) -> Conversion:
-    zone = st.sampled_from(draw(ZONES)).map(lambda minutes: timezone(timedelta(minutes=minutes)))
     # The wire cuts fractions off, which can add a second to what lies between the conversion and its tracking.
-    event_date = (tracked_at - draw(st.integers(2, 3599)) * _SECOND).astimezone(draw(zone)).replace(microsecond=0)
+    event_date = (tracked_at - draw(st.integers(2, 3599)) * _SECOND).replace(microsecond=0)
     locking_date = None
     if always_locks or not draw(_RARELY):
         # Two days more than the updates take: the conversion's day is not over, and its offset may differ.
-        locking_day = event_date.date() + locks_after + (2 + draw(st.integers(0, 90))) * _DAY
-        locking_date = datetime.combine(locking_day, time(), tzinfo=draw(zone))
+        event_day = in_zone(event_date, zone).date()
+        locking_date = event_day + locks_after + (2 + draw(st.integers(0, 90))) * _DAY
     lines = draw(orders)
     amount = sum((line.amount for line in lines), Decimal(0)) if lines else draw(AMOUNTS)
     currency = draw(CURRENCIES)
@@ -247,6 +273,7 @@ def _conversions(
     return Conversion(
         campaign_id=draw(st.integers(1, 99_999)),
         sequence=draw(st.integers(1, 999_999)),
+        zone=zone,
         event_date=event_date,
         money=Money(payout=draw(AMOUNTS), amount=amount),
         currency=currency,
@@ -308,6 +335,8 @@ def _problem_with(*, started_at: datetime | None, max_updates: int, max_gap: tim
         return f"expected started_at from {_PINNED_FROM:%Y-%m-%d} to {_PINNED_TO:%Y-%m-%d}, got {started_at!r}"
     if max_updates < 0 or max_items < 0:
         return f"expected max_updates and max_items of at least 0, got {max_updates} and {max_items}"
+    if max_updates > MAX_MODIFICATIONS:
+        return f"expected max_updates of at most {MAX_MODIFICATIONS}, got {max_updates}"
     if not _MILLISECOND <= max_gap <= _LONGEST_MAX_GAP:
         return f"expected max_gap from a millisecond to {_LONGEST_MAX_GAP.days} days, got {max_gap}"
     return ""
@@ -324,7 +353,7 @@ def _refuse(message: str) -> Never:
 
 _TOKENS_OF_TEXTS = tuple(
     token
-    for token in tokens_for("action_lifecycle")
+    for token in CATALOGUE.tokens("action_lifecycle")
     if token.certainty == "official" and token.type != "list" and token.name not in TYPED_TOKENS
 )
 st.register_type_strategy(Item, items())

@@ -3,12 +3,13 @@
 A life is a walk in the plane of (payout, amount). The action keeps the point where it stands, the point where it stood
 before its last update, and the point where it was meant to stand; so every relation between the current, the delta and
 the intended figures holds by construction. Steps are pure: they return the new action and, where impact.com reports the
-step, the event of it. No figure is ever a float and none is ever rounded.
+step, the event of it. No figure is ever a float and none is ever rounded. Money has two decimals on the wire in every
+currency, also in those without cents: every captured call has two, and impact.com's widest money is decimal(18,2).
 """
 
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import date, datetime, tzinfo
+from decimal import Context, Decimal
 from typing import Literal
 
 import msgspec
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 
 from postback_sender.errors import SenderError
 from postback_sender.event import Event
+from postback_sender.program_time import in_zone, start_of_day, wire_date
 from postback_sender.tokens import EventKind
 
 Status = Literal["PENDING", "APPROVED", "REVERSED"]
@@ -52,7 +54,13 @@ REVERSAL_REASONS = (
     "MP_RETURNED",
 )
 
+# API documentation: an action can be modified a thousand times.
+MAX_MODIFICATIONS = 1000
+
 _WHOLE_DIGITS = 16
+_CENT = Decimal("0.01")
+# Sums of our own, so that a caller who computes with fewer digits does not round them.
+_EXACT = Context(prec=28)
 
 # Every known action id counts its days from here.
 DAY_ZERO = date(2008, 1, 1)
@@ -66,7 +74,7 @@ def _check_exact(figure: Decimal | None) -> None:
     """Refuse what impact.com's widest money, decimal(18,2), cannot hold."""
     if figure is None:
         return
-    if not figure.is_finite() or figure.adjusted() >= _WHOLE_DIGITS or figure != round(figure, 2):
+    if not figure.is_finite() or figure.adjusted() >= _WHOLE_DIGITS or figure != figure.quantize(_CENT, context=_EXACT):
         raise ValueError(f"expected an amount of at most {_WHOLE_DIGITS} digits and two decimals, got {figure}")
 
 
@@ -107,40 +115,57 @@ NOTHING = Money(payout=Decimal(0), amount=Decimal(0))
 class Conversion(msgspec.Struct, frozen=True, kw_only=True):
     """What the brand reported: the part of an action that never changes.
 
-    Dates are aware and stand in the program's time zone; `locking_date` is midnight there. `texts` holds every other
-    wire text by token name (sub ids, click, geography), as it was typed: nothing is trimmed.
+    Dates are aware, in any zone; the wire tells them in `zone`, the program's, such as `ZoneInfo("Asia/Jerusalem")`.
+    `locking_date` is a day there, at whose start the action locks. `creation_date` is absent in every captured call.
+    `texts` holds every other wire text by token name (sub ids, click, geography), as it was typed: nothing is trimmed.
     """
 
     campaign_id: int
     sequence: int
+    zone: tzinfo
     event_date: datetime
     money: Money
     currency: str = "USD"
     original_currency: str = ""
     original_amount: Decimal | None = None
-    locking_date: datetime | None = None
+    creation_date: datetime | None = None
+    locking_date: date | None = None
     items: tuple[Item, ...] = ()
     texts: Mapping[str, str] = {}
 
     def __post_init__(self) -> None:
         """Refuse what the wire could not tell: naive dates, a lock inside a day, a text that a typed field holds."""
-        _wire_date(self.event_date)
         _check_exact(self.original_amount)
-        if self.event_date.date() < DAY_ZERO:
+        if self.event_day < DAY_ZERO:
             raise ValueError(f"expected an event date from {DAY_ZERO} on, got {self.event_date}")
-        if self.locking_date is not None and self.locking_date.time() != time():
-            raise ValueError(f"expected a locking date at midnight, got {self.locking_date}")
+        if self.creation_date is not None:
+            in_zone(self.creation_date, self.zone)
+        # Every datetime is a date to Python, and would lose its time here without a word.
+        if isinstance(self.locking_date, datetime):
+            raise TypeError(f"expected a locking date without a time, got {self.locking_date}")
+        if self.locking_date is not None:
+            start_of_day(self.locking_date, self.zone)
         if typed := TYPED_TOKENS & self.texts.keys():
             raise ValueError(f"expected texts without a field of their own, got {', '.join(sorted(typed))}")
 
     @property
+    def event_day(self) -> date:
+        """The day of the event in the program's zone."""
+        return in_zone(self.event_date, self.zone).date()
+
+    @property
+    def locks_at(self) -> datetime | None:
+        """The instant from which the action is locked, in the program's zone."""
+        return None if self.locking_date is None else start_of_day(self.locking_date, self.zone)
+
+    @property
     def action_id(self) -> str:
         """Campaign, day of the event, sequence: the pattern of the ids seen so far, promised by nobody."""
-        return f"{self.campaign_id}.{(self.event_date.date() - DAY_ZERO).days}.{self.sequence}"
+        return f"{self.campaign_id}.{(self.event_day - DAY_ZERO).days}.{self.sequence}"
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """A conversion and where it stands: `current` now, `previous` before its last update."""
+    """A conversion and where it stands: `current` now, `previous` before its last update, `modifications` so far."""
 
     conversion: Conversion
     stage: Stage = "PENDING"
@@ -148,6 +173,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     current: Money
     previous: Money = NOTHING
     items: tuple[Item, ...] = ()
+    modifications: int = 0
     cleared_date: datetime | None = None
 
     @property
@@ -165,53 +191,69 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def delta_payout(self) -> Decimal:
-        return self.current.payout - self.previous.payout
+        return _EXACT.subtract(self.current.payout, self.previous.payout)
 
     @property
     def delta_amount(self) -> Decimal:
-        return self.current.amount - self.previous.amount
+        return _EXACT.subtract(self.current.amount, self.previous.amount)
 
 
-def track(conversion: Conversion, *, at: datetime) -> tuple[Action, Event]:
-    """Begin the life of an action: it stands where it is meant to stand, and its delta is all of it."""
-    action = Action(conversion=conversion, current=conversion.money, items=conversion.items)
+def track(conversion: Conversion, *, at: datetime, status_detail: str = "") -> tuple[Action, Event]:
+    """Begin the life of an action: it stands where it is meant to stand, and its delta is all of it.
+
+    The detail of a pending action is empty in captured calls; reports also know "Open", and codes of the brand's own.
+    """
+    action = Action(
+        conversion=conversion, current=conversion.money, items=conversion.items, status_detail=status_detail
+    )
     return action, _report(action, "action_lifecycle", at)
 
 
 def modify(
-    action: Action, *, money: Money, at: datetime, items: tuple[Item, ...] | None = None
+    action: Action, *, money: Money, at: datetime, items: tuple[Item, ...] | None = None, status_detail: str = ""
 ) -> tuple[Action, Event]:
     """Set new figures; `items` are the lines as they stand afterwards, left out when they stay.
 
-    A modification cannot take the whole amount, or all of the money, away: at impact.com that is a reversal.
+    A modification cannot take the whole amount, or all of the money, away: at impact.com that is a reversal. Nor is
+    there a 1001st.
     """
     stage = _stage_after(action, "modify")
     if (money.amount == 0 and action.current.amount != 0) or (money == NOTHING and action.current != NOTHING):
         raise TransitionError(f"action {action.action_id}: a modification to nothing is a reversal; reverse it instead")
-    return _update(action, stage, money=money, items=action.items if items is None else items, at=at)
+    if action.modifications == MAX_MODIFICATIONS:
+        raise TransitionError(
+            f"action {action.action_id} was modified {MAX_MODIFICATIONS} times, which is all that impact.com allows"
+        )
+    action = replace(action, modifications=action.modifications + 1)
+    lines = action.items if items is None else items
+    return _update(action, stage, money=money, items=lines, at=at, status_detail=status_detail)
 
 
 def reverse(action: Action, *, reason: str, at: datetime) -> tuple[Action, Event]:
-    """Take everything back: no money is left, on the action and on each of its lines."""
+    """Take everything back: no money is left, on the action and on each of its lines; the reason is its detail."""
     stage = _stage_after(action, "reverse")
     # No source tells what the lines of a reversed action say. With amounts of 0 they still add up to the action's.
     items = tuple(replace(item, amount=Decimal(0)) for item in action.items)
     return _update(action, stage, money=NOTHING, items=items, at=at, status_detail=reason)
 
 
-def restore(action: Action, *, at: datetime) -> tuple[Action, Event]:
+def restore(action: Action, *, at: datetime, status_detail: str = "") -> tuple[Action, Event]:
     """Return a modified or reversed action to what it was meant to be (at impact.com: the reason RESET)."""
     stage = _stage_after(action, "restore")
     if action.stage == "PENDING" and action.current == action.intended:
         raise TransitionError(
             f"action {action.action_id} has its intended figures: nothing to restore; modify or reverse it first"
         )
-    return _update(action, stage, money=action.intended, items=action.conversion.items, at=at)
+    items = action.conversion.items
+    return _update(action, stage, money=action.intended, items=items, at=at, status_detail=status_detail)
 
 
-def approve(action: Action) -> Action:
-    """Lock the action. There is no event: impact.com reports neither locking nor paying out."""
-    return replace(action, stage=_stage_after(action, "approve"), status_detail="Payment Pending")
+def approve(action: Action, *, status_detail: str = "Payment Pending") -> Action:
+    """Lock the action. There is no event: impact.com reports neither locking nor paying out.
+
+    The details of reports, once locked, are Payment Pending, Paid, Overdue and Defaulted; a clearing event tells it.
+    """
+    return replace(action, stage=_stage_after(action, "approve"), status_detail=status_detail)
 
 
 def clear(action: Action, *, at: datetime) -> tuple[Action, Event]:
@@ -230,7 +272,7 @@ def _stage_after(action: Action, step: Step) -> Stage:
 
 
 def _update(
-    action: Action, stage: Stage, *, money: Money, items: tuple[Item, ...], at: datetime, status_detail: str = ""
+    action: Action, stage: Stage, *, money: Money, items: tuple[Item, ...], at: datetime, status_detail: str
 ) -> tuple[Action, Event]:
     action = replace(
         action, stage=stage, status_detail=status_detail, previous=action.current, current=money, items=items
@@ -239,7 +281,12 @@ def _update(
 
 
 def _report(action: Action, kind: EventKind, at: datetime) -> Event:
-    return Event(kind=kind, at=at, values=values(action), items=tuple(_item_values(item) for item in action.items))
+    return Event(
+        kind=kind,
+        at=in_zone(at, action.conversion.zone),
+        values=values(action),
+        items=tuple(_item_values(item) for item in action.items),
+    )
 
 
 def values(action: Action) -> dict[str, str]:
@@ -261,17 +308,11 @@ def _item_values(item: Item) -> dict[str, str]:
 
 def _wire_money(figure: Decimal | None) -> str:
     # Adding 0 turns a negative zero, which Decimal has and the wire has not, into a plain one.
-    return "" if figure is None else f"{figure + 0:.2f}"
+    return "" if figure is None else f"{_EXACT.add(figure, 0):.2f}"
 
 
-def _wire_date(when: datetime | None) -> str:
-    """ISO 8601 to the second, with a numeric offset; never Z, never a fraction."""
-    if when is None:
-        return ""
-    offset = when.utcoffset()
-    if offset is None or offset % timedelta(minutes=1):
-        raise ValueError(f"expected a date with an offset of whole minutes, got {when.isoformat()}")
-    return when.isoformat(timespec="seconds")
+def _program_date(action: Action, when: datetime | None) -> str:
+    return "" if when is None else wire_date(in_zone(when, action.conversion.zone))
 
 
 # How each token that the life cycle touches is written. Every other token is a text of the conversion.
@@ -289,10 +330,9 @@ _WRITERS: Mapping[str, Callable[[Action], str]] = {
     "Currency": lambda action: action.conversion.currency,
     "OriginalCurrency": lambda action: action.conversion.original_currency,
     "OriginalAmount": lambda action: _wire_money(action.conversion.original_amount),
-    "EventDate": lambda action: _wire_date(action.conversion.event_date),
-    # impact.com has a creation date, but every captured call leaves it empty.
-    "CreationDate": lambda _: "",
-    "LockingDate": lambda action: _wire_date(action.conversion.locking_date),
-    "ClearedDate": lambda action: _wire_date(action.cleared_date),
+    "EventDate": lambda action: _program_date(action, action.conversion.event_date),
+    "CreationDate": lambda action: _program_date(action, action.conversion.creation_date),
+    "LockingDate": lambda action: _program_date(action, action.conversion.locks_at),
+    "ClearedDate": lambda action: _program_date(action, action.cleared_date),
 }
 TYPED_TOKENS = frozenset(_WRITERS)

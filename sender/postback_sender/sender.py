@@ -1,9 +1,9 @@
 """`Sender`: the thin shell that drives the delivery policy with real requests."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from itertools import chain
 from types import TracebackType
 from typing import Self, cast
 
@@ -31,17 +31,17 @@ from postback_sender.matcher import MAX_ANSWER_BYTES
 from postback_sender.notification import Notification
 from postback_sender.postback import Postback, render_postback
 from postback_sender.quantities import NANOSECONDS_PER_SECOND
-from postback_sender.subscription import reported
+from postback_sender.subscription import happened_ns, histories, newest, reported
 
 # Enough to keep a local endpoint busy at any rate a notification allows; few enough to stay polite.
 DEFAULT_CONCURRENCY = 16
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one postback: every attempt, and how it ended. `outcome` is None when it was stopped."""
+    """What became of one postback: every attempt, and how it ended. `outcome` is None when it was stopped.
+
+    `postback` is what was sent, or would have been had it been sent at once.
+    """
 
     postback: Postback
     attempts: tuple[Attempt, ...]
@@ -112,19 +112,21 @@ class Sender:
     async def send(self, events: Iterable[Event]) -> AsyncIterator[Delivery]:
         """Send the postbacks of the events this notification reports, and yield each delivery as it ends.
 
-        Every event is rendered and its target checked before the first request leaves: raises `RenderError` or
-        `TargetError` for the whole batch rather than half-way through it.
+        Where values are read when a postback leaves, `events` is also what is known of each action by then. Every event
+        is rendered and its target checked before the first request leaves: raises `RenderError` or `TargetError` for
+        the whole batch rather than half-way through it.
         """
-        batch: list[tuple[Event, Postback]] = []
-        for event in reported(self._notification, events):
-            postback = render_postback(self._notification, event, to=self._to)
-            check_target(postback.url, allowed_hosts=self._allowed_hosts)
-            batch.append((event, postback))
+        events = list(events)
+        batch = [(event, self._rendered(event)) for event in reported(self._notification, events)]
+        known = histories(self._notification, events)
+        for event in chain.from_iterable(known.values()):
+            self._rendered(event)
         latest: dict[str, asyncio.Task[Delivery]] = {}
         tasks: list[asyncio.Task[Delivery]] = []
         for event, postback in batch:
             before = latest.get(postback.key) if postback.key else None
-            task = asyncio.create_task(self._deliver(postback, self._ready_ns(event), before))
+            delivering = self._deliver(event, postback, known.get(postback.key, ()), before)
+            task = asyncio.create_task(delivering)
             latest[postback.key] = task
             tasks.append(task)
             self._tasks.add(task)
@@ -144,14 +146,20 @@ class Sender:
         for task in self._tasks:
             task.cancel()
 
+    def _rendered(self, event: Event) -> Postback:
+        postback = render_postback(self._notification, event, to=self._to)
+        check_target(postback.url, allowed_hosts=self._allowed_hosts)
+        return postback
+
     def _ready_ns(self, event: Event) -> int:
         """Return the monotonic instant from which an event may be sent: its time plus the minimum delay."""
-        # In whole numbers: a float of this size would round, and a delay could end early.
-        happened_ns = (event.at - _EPOCH) // _MICROSECOND * 1000
-        remaining_ns = happened_ns + self._notification.minimum_delay_ns - self._clock.now_ns()
+        remaining_ns = happened_ns(event) + self._notification.minimum_delay_ns - self._clock.now_ns()
         return self._clock.monotonic_ns() + max(0, remaining_ns)
 
-    async def _deliver(self, postback: Postback, ready_ns: int, before: asyncio.Task[Delivery] | None) -> Delivery:
+    async def _deliver(
+        self, event: Event, postback: Postback, history: Sequence[Event], before: asyncio.Task[Delivery] | None
+    ) -> Delivery:
+        ready_ns = self._ready_ns(event)
         attempts: tuple[Attempt, ...] = ()
         outcome: Delivered | GiveUp | None = None
         try:
@@ -164,7 +172,10 @@ class Sender:
                     case Wait(until_ns):
                         await self._clock.sleep_until(until_ns)
                     case Send():
-                        attempts = (*attempts, await self._attempt(postback, number=len(attempts) + 1))
+                        async with self._turn_and_place(is_resend=bool(attempts)):
+                            if not attempts:
+                                postback = self._as_it_leaves(postback, event, history)
+                            attempts = (*attempts, await self._attempt(postback, number=len(attempts) + 1))
                     case Delivered() | GiveUp() as outcome:
                         pass
         except asyncio.CancelledError:
@@ -172,26 +183,30 @@ class Sender:
             pass
         return Delivery(postback=postback, attempts=attempts, outcome=outcome)
 
+    def _as_it_leaves(self, postback: Postback, event: Event, history: Sequence[Event]) -> Postback:
+        """Return the postback with the newest values of its action; a resend later repeats these bytes."""
+        newer = newest(event, history, self._clock.now_ns())
+        return postback if newer is event else self._rendered(newer)
+
     async def _attempt(self, postback: Postback, *, number: int) -> Attempt:
         task = cast("asyncio.Task[Delivery]", asyncio.current_task())
-        async with self._turn_and_place(is_resend=number > 1):
-            self._in_flight.add(task)
-            try:
-                started_ns = self._clock.monotonic_ns()
-                failure, status, detail = await self._request(postback)
-                attempt = Attempt(
-                    number=number,
-                    started_ns=started_ns,
-                    finished_ns=self._clock.monotonic_ns(),
-                    failure=failure,
-                    status=status,
-                    detail=detail,
-                )
-                # Told while it still counts as in flight: who is told may call stop().
-                if self._on_attempt:
-                    self._on_attempt(postback, attempt)
-            finally:
-                self._in_flight.discard(task)
+        self._in_flight.add(task)
+        try:
+            started_ns = self._clock.monotonic_ns()
+            failure, status, detail = await self._request(postback)
+            attempt = Attempt(
+                number=number,
+                started_ns=started_ns,
+                finished_ns=self._clock.monotonic_ns(),
+                failure=failure,
+                status=status,
+                detail=detail,
+            )
+            # Told while it still counts as in flight: who is told may call stop().
+            if self._on_attempt:
+                self._on_attempt(postback, attempt)
+        finally:
+            self._in_flight.discard(task)
         return attempt
 
     @asynccontextmanager

@@ -18,9 +18,9 @@ from hypothesis.strategies import SearchStrategy
 
 from postback_conformance.generation import generate
 from postback_conformance.strategies import actions, events, items, lifecycles, wire_texts
-from postback_sender.action import Action, Item
+from postback_sender.action import MAX_MODIFICATIONS, Action, Item, values
 from postback_sender.event import Event, decode_event, encode_event
-from postback_sender.tokens import EVENT_KINDS, EventKind, tokens_for
+from postback_sender.tokens import CATALOGUE, EVENT_KINDS, EventKind
 
 STARTED_AT = datetime(2026, 5, 11, 0, 7, 27, 500_000, tzinfo=UTC)
 few = settings(max_examples=20, deadline=None)
@@ -117,8 +117,8 @@ def test_the_caller_can_pin_the_clock_and_pack_a_life_tightly(life: list[Event])
 @few
 @given(event=events())
 def test_events_hold_catalogue_names_with_legal_values_and_survive_their_line(event: Event) -> None:
-    assert event.values.keys() <= {token.name for token in tokens_for(event.kind)}
-    for token in tokens_for(event.kind):
+    assert event.values.keys() <= {token.name for token in CATALOGUE.tokens(event.kind)}
+    for token in CATALOGUE.tokens(event.kind):
         text = event.values.get(token.name, "")
         assert text or token.may_be_empty or token.certainty != "official"
         assert not text or not token.values or text in token.values
@@ -144,6 +144,18 @@ def test_lives_include_every_step_and_every_size() -> None:
     }
     assert {len(event.items) for life in lives for event in life} == {0, 1, 2, 3, 4, 1000}
     assert len({event.at.utcoffset() for life in lives for event in life}) > 10
+
+
+def test_actions_live_across_the_switches_of_their_clocks() -> None:
+    """Sales in winter that lock in summer, and some in the hour that comes twice, told with either offset."""
+    drawn = generate(actions(max_items=0, texts=st.just("")), count=400, seed=6)
+    dates = [(values(action)["EventDate"], values(action)["LockingDate"]) for action in drawn]
+    sold = [action.conversion.event_date.astimezone(action.conversion.zone) for action in drawn]
+    # A clock face is shown twice where its two readings differ, and the first of them is the earlier one.
+    twice = [face for face in sold if face.replace(fold=0).utcoffset() != face.replace(fold=1).utcoffset()]
+
+    assert sum(event[-6:] != lock[-6:] for event, lock in dates if lock) > 40
+    assert {face.fold for face in twice} == {0, 1}
 
 
 def test_the_number_of_lines_can_be_bounded() -> None:
@@ -173,7 +185,7 @@ def test_a_failing_life_shrinks_to_the_fewest_plain_events() -> None:
     assert life[1].at == datetime(2020, 1, 1, 0, 0, 1, tzinfo=UTC)
     assert life[0].items == ()
     filled = {name for name, text in life[0].values.items() if text}
-    official = {token.name for token in tokens_for("action_lifecycle") if not token.may_be_empty}
+    official = {token.name for token in CATALOGUE.tokens("action_lifecycle") if not token.may_be_empty}
     assert filled == official | {"OriginalCurrency", "OriginalAmount", "LockingDate"}
 
 
@@ -184,9 +196,10 @@ def test_a_failing_life_shrinks_to_the_fewest_plain_events() -> None:
         pytest.param(lambda: lifecycles(started_at=datetime(1999, 1, 1, tzinfo=UTC)), id="before day numbers"),
         pytest.param(lambda: lifecycles(max_gap=timedelta(0)), id="no time between updates"),
         pytest.param(lambda: lifecycles(max_updates=-1), id="negative number"),
+        pytest.param(lambda: lifecycles(max_updates=MAX_MODIFICATIONS + 1), id="more updates than allowed"),
         pytest.param(lambda: actions(max_items=-1), id="negative size"),
         pytest.param(lambda: wire_texts(max_size=-1), id="negative text size"),
-        pytest.param(lambda: events(kind="action_clearing_events"), id="no such kind"),  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - on purpose
+        pytest.param(lambda: events(kind="action_clearing_events"), id="no such kind"),
     ],
 )
 def test_wrong_options_are_refused_when_a_value_is_drawn(strategy: Callable[[], SearchStrategy[object]]) -> None:
@@ -251,13 +264,13 @@ IMPORTS_MORE = "import local_constants\nimport postback_receiver, postback_sende
 
 
 def test_a_seed_means_the_same_in_every_process(tmp_path: Path) -> None:
-    """Whatever the process has imported, and however it hashes."""
+    """Whatever the process has imported, however it hashes, and without the machine's time zone data."""
     (tmp_path / "local_constants.py").write_text(f"NUMBERS = {list(range(100, 5000, 7))}\nTEXT = 'local'\n")
     outputs = [
         subprocess.run(
             [sys.executable, "-c", program],
             cwd=tmp_path,
-            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(tmp_path)},
+            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(tmp_path), "PYTHONTZPATH": ""},
             capture_output=True,
             check=True,
             text=True,
