@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint types build clean
+.PHONY: demo test check lint types build docs bench clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/kit.stamp
@@ -28,6 +28,11 @@ build: $(VENV)/dev.stamp
 	$(BIN)/python -m build --outdir dist
 	$(BIN)/python tests/packaging/check_dist.py dist
 
+# Written beside and moved: a command that fails leaves the page as it was.
+docs: $(VENV)/kit.stamp
+	$(BIN)/postback tokens --format markdown > docs/tokens.md.new
+	mv docs/tokens.md.new docs/tokens.md
+
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Postback Kit needs Python 3.11 or newer; $$($(PYTHON) --version) was found. Try: make PYTHON=python3.11" >&2; exit 2; }
@@ -42,6 +47,10 @@ $(VENV)/kit.stamp: $(VENV)/python.stamp pyproject.toml
 $(VENV)/dev.stamp: $(VENV)/kit.stamp
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	touch $@
+
+# Ratios of one run, on a machine that does little else meanwhile.
+bench: $(VENV)/kit.stamp
+	$(BIN)/python benchmarks/templates.py
 
 clean:
 	rm -rf $(VENV) dist .postback .hypothesis .mypy_cache .pytest_cache .ruff_cache

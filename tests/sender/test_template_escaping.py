@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from postback_sender.errors import RenderError
 from postback_sender.template import Format, Template, TemplateOptions
+from postback_sender.template.matching import Match
 
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
 # XML 1.0 §2.2: the characters a document can carry at all.
@@ -39,7 +40,7 @@ def test_a_json_string_comes_back_whole(value: str) -> None:
         ("1.50", "1.50"),
         ("-3", "-3"),
         ("true", "true"),
-        ("", ""),
+        ("", '""'),
         ("a", '"a"'),
         ("1,2", '"1,2"'),
         ("01", '"01"'),
@@ -65,11 +66,24 @@ def test_xml_text_attribute_and_cdata_come_back_whole(value: str) -> None:
     assert root.findtext("e") == "x]]y]]" + value.replace("\r\n", "\n").replace("\r", "\n")
 
 
-@given(st.characters(codec="utf-8"))
-def test_what_xml_cannot_carry_becomes_the_replacement_character(letter: str) -> None:
-    root = ET.fromstring(rendered("<a b='{Text1}'/>", "xml", letter))  # noqa: S314  our own text
+@pytest.mark.parametrize("source", ["<a b='{Text1}'/>", "<a>{Text1}</a>", "<a><![CDATA[{Text1}]]></a>"])
+@given(letter=st.characters(codec="utf-8"))
+@example(letter="\0")
+@example(letter="\ufffe")
+def test_what_xml_cannot_carry_is_refused_by_name_and_nothing_else_is(source: str, letter: str) -> None:
+    try:
+        text = rendered(source, "xml", letter)
+    except RenderError as error:
+        code = f"U+{ord(letter):04X}"
+        assert str(error).startswith(f"template: the value of {{Text1}} holds {code}, which XML 1.0 cannot carry")  # noqa: PT017
+        with pytest.raises(ET.ParseError):
+            ET.fromstring(source.replace("{Text1}", letter))  # noqa: S314  our own text
+    else:
+        ET.fromstring(text)  # noqa: S314  our own text
 
-    assert root.get("b") in {letter, "\ufffd"}
+
+def test_in_raw_mode_even_what_xml_cannot_carry_is_sent() -> None:
+    assert rendered("<a>{Text1}</a>", "xml", "\0", escaping="raw") == "<a>\0</a>"
 
 
 @given(texts)
@@ -101,9 +115,29 @@ def test_raw_mode_shows_what_a_value_breaks(context: Format) -> None:
     assert rendered("x={Text1}", context, nasty, escaping="raw") == f"x={nasty}"
 
 
-def test_a_lone_surrogate_is_refused_with_a_sentence() -> None:
-    with pytest.raises(RenderError, match="lone surrogate"):
-        Template.parse("{Text1}").render({"Text1": "\ud800"}, context="query", known=["Text1"])
+@pytest.mark.parametrize("context", ["url", "query", "json", "xml"])
+def test_a_lone_surrogate_is_refused_with_the_token_and_the_item_it_came_from(context: Format) -> None:
+    template = Template.parse('{Text1}{join(items, i, "{i.sku}")}')
+    items = [{"sku": "fine"}, {"sku": "x\udfff"}]
+
+    with pytest.raises(RenderError, match=r"value of \{Text1\} holds the lone surrogate U\+D800, which UTF-8 cannot"):
+        template.render({"Text1": "\ud800"}, context=context, known=["Text1", "*.sku"])
+    with pytest.raises(RenderError, match=r"value of \{i\.sku\} of item 2 holds the lone surrogate U\+DFFF"):
+        template.render({"Text1": "x"}, context=context, items=items, known=["Text1", "*.sku"])
+
+
+@pytest.mark.parametrize("context", ["url", "query", "json", "xml"])
+def test_huge_values_and_ten_thousand_items_come_back_whole(context: Format) -> None:
+    template = Template.parse('a={Text1}&{join(items, i, "[{i.sku}]", "&")}&<')
+    long = '\U0001f600"&<%' * 100_000
+    items = [{"sku": f"{number} &"} for number in range(10_000)]
+
+    data = template.render({"Text1": long}, context=context, items=items, known=["Text1", "*.sku"])
+    found = template.match(data, context=context)
+
+    assert isinstance(found, Match)
+    assert (found.texts(), len(found.items)) == ({"Text1": long}, 10_000)
+    assert found.item_texts() == tuple(items)
 
 
 def test_an_unknown_token_can_be_emptied_or_refused() -> None:

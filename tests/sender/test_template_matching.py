@@ -15,6 +15,8 @@ KNOWN = ["A", "B", "*.a", "*.b"]
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 rows = st.lists(st.fixed_dictionaries({"a": texts, "b": texts}), max_size=4)
 
+LIST = '[{join(items, i, "\\"{i.a}\\"")}]'
+
 # Each value is held between marks that cannot stand inside it, so that there is one reading only.
 UNAMBIGUOUS: list[tuple[Format, str]] = [
     ("json", '{"a": "{A}", "b": {B}}'),
@@ -122,6 +124,53 @@ def test_other_senders_are_understood_too(source: str, context: Format, data: by
 
     assert isinstance(found, Match)
     assert found.texts() == values
+
+
+@pytest.mark.parametrize(
+    ("source", "data", "place", "message"),
+    [
+        pytest.param('{"a": "{A}", "b": 1}', '{"a": "x", "c": 1}', '", "|b": 1}', "12: expected 'b\": 1}'", id="a key"),
+        pytest.param('\\{"ä\\"\\}{A}\\},x', '{"ä"}1},y', "\\},|x", "9: expected 'x', got 'y'", id="after escapes"),
+        pytest.param("{A}", "\xff", "|{A}", "0: expected a value of {A}", id="a value"),
+        pytest.param("a", "ab", "a|", "1: expected the end", id="the end"),
+        pytest.param(LIST, '["1","2!', '{i.a}|\\"")', "8: expected '\"', got the end", id="inside an item"),
+        pytest.param(LIST, '["1","2"!', '")}|]', "8: expected ']', got '!'", id="after an item"),
+        pytest.param(LIST, '["1",!', '"|\\"{i.a}', "5: expected '\"', got '!'", id="instead of an item"),
+        pytest.param(LIST, "[!", '"|\\"{i.a}', "1: expected '\"', got '!'", id="instead of all items"),
+    ],
+)
+def test_a_mismatch_names_its_place_in_the_template_too(source: str, data: str, place: str, message: str) -> None:
+    found = Template.parse(source).match(data.encode("latin-1" if data == "\xff" else "utf-8"), context="json")
+
+    assert isinstance(found, Mismatch)
+    assert str(found).startswith(f"byte {message}")
+    before, _, after = place.partition("|")
+    assert source[: found.offset].endswith(before)
+    assert source[found.offset :].startswith(after)
+
+
+@pytest.mark.parametrize(
+    ("source", "data"),
+    [
+        pytest.param('x{join(items, i, "&a={i.a}&b={i.b}", "")}&c=', "x&a=1&b=2&a=3&b=4&c=", id="no separator"),
+        pytest.param(
+            '{join(items, i, "&a={i.a}")}!{join(items, j, "&b={j.b}")}', "&a=1,&a=3!&b=2,&b=4", id="two joins"
+        ),
+    ],
+)
+def test_items_are_put_together_from_every_join(source: str, data: str) -> None:
+    found = Template.parse(source).match(data.encode(), context="query")
+
+    assert isinstance(found, Match)
+    assert found.item_texts() == ({"a": "1", "b": "2"}, {"a": "3", "b": "4"})
+
+
+def test_an_unknown_token_left_in_a_bare_place_is_read_as_it_stands() -> None:
+    template = Template.parse('{"n": {Nope}, "x": {A}}')
+    found = template.match(template.render({"A": "1"}, context="json", known=KNOWN), context="json")
+
+    assert isinstance(found, Match)
+    assert found.texts() == {"Nope": "{Nope}", "A": "1"}
 
 
 def test_raw_values_are_read_as_they_are() -> None:

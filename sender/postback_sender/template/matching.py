@@ -1,30 +1,29 @@
 """A template run backwards: from bytes to the value of every token, each with its place.
 
-The template is cut into pieces: a token with the literal text after it. A piece is a pattern that takes the shortest
-text which can be a value in its context and is followed by that literal, and never gives it back (an atomic group).
-So reading takes time in proportion to the data, whatever the data holds.
-
-The shortest is right whenever the literal cannot occur inside an escaped value, as a quote cannot in a JSON string.
-Where it can, as `-` in `{A}-{B}`, nobody could tell, and the shortest is as good as any.
+The template is cut into pieces, each a token with the literal text after it, and into joins, whose pieces come any
+number of times. The shortest value is right whenever the literal cannot occur inside an escaped value, as a quote
+cannot in a JSON string. Where it can, as `-` in `{A}-{B}`, nobody could tell, and the shortest is as good as any.
 """
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
 
 import msgspec
 
 from postback_sender.template.compiler import ITEMS
-from postback_sender.template.context import Context, Format, Scanner, scanner_for
+from postback_sender.template.context import Context, Format, scanner_for
+from postback_sender.template.literal import Literal, literal_of
 from postback_sender.template.nodes import Join, Node, Text, TokenNode
 from postback_sender.template.options import TemplateOptions
-from postback_sender.template.unescaping import BARE_JSON, VALUE_BYTES, unescape
+from postback_sender.template.patterns import piece_pattern, value_pattern
+from postback_sender.template.unescaping import UNESCAPES
 
 # How much of a literal or of the data a mismatch repeats.
 _EXCERPT_BYTES = 24
-_END = rb"\Z"
 
 
-class TokenValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class TokenValue(msgspec.Struct, frozen=True, gc=False):
     """The value of one token, and the bytes (first, beyond last) it was read from."""
 
     name: str
@@ -32,11 +31,19 @@ class TokenValue(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     span: tuple[int, int]
 
 
-class Match(msgspec.Struct, frozen=True, kw_only=True):
-    """What a text says by a template: values in reading order; for the items, one group of values each."""
+Entry = tuple[TokenValue, ...]
 
-    values: tuple[TokenValue, ...]
-    items: tuple[tuple[TokenValue, ...], ...] = ()
+
+class Match(msgspec.Struct, frozen=True, kw_only=True):
+    """What a text says by a template, in reading order: values outside joins, and for each join its entries."""
+
+    values: Entry
+    joins: tuple[tuple[Entry, ...], ...] = ()
+
+    @property
+    def items(self) -> tuple[Entry, ...]:
+        """The values of each item, from all joins together."""
+        return tuple(tuple(chain.from_iterable(entries)) for entries in zip_longest(*self.joins, fillvalue=()))
 
     def texts(self) -> dict[str, str]:
         """Return the values by token; of one that stands more than once, the first."""
@@ -45,16 +52,23 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
     def item_texts(self) -> tuple[dict[str, str], ...]:
         """Return the values of every item by field, as an event has them."""
         return tuple(
-            {found.name.partition(".")[2]: found.value for found in item if "." in found.name} for item in self.items
+            {found.name.partition(".")[2]: found.value for found in reversed(item) if "." in found.name}
+            for item in self.items
         )
 
 
 class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
-    """The byte where a text leaves the template: what was expected there, and what stands there."""
+    """The byte where a text leaves the template, what was expected there, and what stands there.
+
+    `offset` is where in the template's source the expected text stands, in characters. With `is_value`, a value was
+    expected there, and `got` says why its bytes are none.
+    """
 
     position: int
+    offset: int
     expected: str
     got: str
+    is_value: bool = False
 
     def __str__(self) -> str:
         return f"byte {self.position}: expected {self.expected}, got {self.got}"
@@ -63,24 +77,27 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
 class Matcher:
     """The reader of one template in one format; made once, used for any number of texts."""
 
-    def __init__(self, nodes: Sequence[Node], *, text_format: Format, options: TemplateOptions) -> None:
-        self._parts = tuple(_parts(nodes, scanner_for(text_format), options))
+    def __init__(self, nodes: Sequence[Node], *, text_format: Format, options: TemplateOptions, source: str) -> None:
+        self._parts = tuple(_Cutter(text_format, options, source).parts(nodes))
 
     def match(self, data: bytes) -> Match | Mismatch:
         """Return the values in `data`, or where and how it leaves the template."""
         values: list[TokenValue] = []
-        items: list[tuple[TokenValue, ...]] = []
+        joins: list[tuple[Entry, ...]] = []
         position = 0
+        stray: Mismatch | None = None
         for part in self._parts:
             read = part.read(data, position)
             if isinstance(read, Mismatch):
-                return read
+                # An entry that went wrong further on says more than that it was no entry.
+                return stray if stray and stray.position > read.position else read
             if isinstance(read, _Entries):
-                items += read.entries
+                joins.append(tuple(read.entries))
+                stray = read.stray
             else:
                 values += read.values
             position = read.end
-        return Match(values=tuple(values), items=tuple(items))
+        return Match(values=tuple(values), joins=tuple(joins))
 
 
 class _Values(msgspec.Struct, frozen=True, gc=False):
@@ -89,53 +106,85 @@ class _Values(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Entries(msgspec.Struct, frozen=True, gc=False):
-    entries: list[tuple[TokenValue, ...]]
+    """Entries, and how the text after them failed to be one more."""
+
+    entries: list[Entry]
     end: int
+    stray: Mismatch | None
 
 
 class _Piece(msgspec.Struct, frozen=True):
     """A token with the literal after it; `pattern` reads both and captures the value."""
 
-    name: str
+    token: TokenNode
     context: Context
-    literal: bytes
+    literal: Literal
     pattern: bytes
+
+
+class _Beyond(msgspec.Struct, frozen=True):
+    """What may stand after a run: a look-ahead, empty where that cannot be told, and the literals it looks for."""
+
+    pattern: bytes
+    literals: tuple[Literal, ...]
 
 
 class _Run:
     """A literal and the pieces after it, as one pattern; the pieces by themselves serve to find a fault."""
 
-    def __init__(self, lead: bytes, pieces: Sequence[_Piece], end: bytes) -> None:
+    def __init__(self, lead: Literal, pieces: Sequence[_Piece], beyond: _Beyond) -> None:
         self._lead = lead
         self._pieces = pieces
-        tail = b"" if pieces else end
-        self._pattern = re.compile(re.escape(lead) + b"".join(piece.pattern for piece in pieces) + tail, re.DOTALL)
+        self._beyond = beyond
+        self._readers = [(piece.token.name, UNESCAPES[piece.context]) for piece in pieces]
+        tail = b"" if pieces else beyond.pattern
+        self._pattern = re.compile(re.escape(lead.data) + b"".join(piece.pattern for piece in pieces) + tail, re.DOTALL)
 
     def read(self, data: bytes, position: int) -> _Values | Mismatch:
         found = self._pattern.match(data, position)
         if found is None:
             return self._fault(data, position)
-        values: list[TokenValue] = []
-        for number, piece in enumerate(self._pieces, start=1):
-            span = found.span(number)
-            try:
-                value = unescape(found[number], piece.context)
-            except ValueError as error:
-                return Mismatch(position=span[0], expected=f"a value of {{{piece.name}}}", got=str(error))
-            values.append(TokenValue(name=piece.name, value=value, span=span))
+        try:
+            values = [
+                TokenValue(name, unescape(value), span)
+                for (name, unescape), value, span in zip(self._readers, found.groups(), found.regs[1:], strict=True)
+            ]
+        except ValueError:
+            return self._not_a_value(found)
         return _Values(values, found.end())
 
+    def _not_a_value(self, found: re.Match[bytes]) -> Mismatch:
+        for number, piece in enumerate(self._pieces, start=1):
+            try:
+                UNESCAPES[piece.context](found[number])
+            except ValueError as error:
+                expected = f"a value of {{{piece.token.name}}}"
+                return Mismatch(
+                    position=found.start(number),
+                    offset=piece.token.start,
+                    expected=expected,
+                    got=str(error),
+                    is_value=True,
+                )
+        raise AssertionError("no value is at fault")
+
     def _fault(self, data: bytes, position: int) -> Mismatch:
-        if not data.startswith(self._lead, position):
-            return _departure(self._lead, data, position)
-        position += len(self._lead)
+        if not data.startswith(self._lead.data, position):
+            return _departure((self._lead,), data, position)
+        position += len(self._lead.data)
         for piece in self._pieces:
             found = re.compile(piece.pattern, re.DOTALL).match(data, position)
             if found is None:
-                longest = re.compile(_value(piece.context, piece.literal, greedy=True), re.DOTALL).match(data, position)
-                return _departure(piece.literal, data, longest.end() if longest else position)
+                longest = value_pattern(piece.context, piece.literal.data, greedy=True)
+                end = re.compile(longest, re.DOTALL).match(data, position)
+                position = end.end() if end else position
+                if self._beyond.literals and data.startswith(piece.literal.data, position):
+                    # The last piece is there, but not what must come after it.
+                    position += len(piece.literal.data)
+                    break
+                return _departure((piece.literal,), data, position)
             position = found.end()
-        return _departure(b"", data, position)
+        return _departure(self._beyond.literals, data, position)
 
 
 class _Items:
@@ -147,94 +196,103 @@ class _Items:
 
     def read(self, data: bytes, position: int) -> _Entries:
         """Read as many items as there are; what does not look like one is left for the text after them."""
-        entries: list[tuple[TokenValue, ...]] = []
+        entries: list[Entry] = []
         start = position
+        stray: Mismatch | None = None
         while start <= len(data):
             read = self._entry.read(data, start)
-            if isinstance(read, Mismatch) or read.end == start:
+            if isinstance(read, Mismatch):
+                stray = read
+                break
+            if read.end == start:
                 break
             entries.append(tuple(read.values))
             position = read.end
             if not data.startswith(self._separator, position):
                 break
             start = position + len(self._separator)
-        return _Entries(entries, position)
+        return _Entries(entries, position, stray)
 
 
-def _parts(nodes: Sequence[Node], scanner: Scanner, options: TemplateOptions) -> Iterator[_Run | _Items]:
-    """Cut a template at its joins; unlike the literals between tokens, joins can be there any number of times."""
-    begun = 0
-    for index, node in enumerate(nodes):
-        if isinstance(node, Join) and node.list_name == ITEMS:
-            after = nodes[index + 1] if index + 1 < len(nodes) else None
-            following = _END if after is None else re.escape(after.text.encode()) if isinstance(after, Text) else b""
-            separator = (options.join_separator if node.separator is None else node.separator).encode()
-            first = node.body[0] if node.body else None
-            opening = re.escape(first.text.encode()) if isinstance(first, Text) else b""
-            yield _run(nodes[begun:index], scanner, options, end=_lookahead(opening, following))
-            yield _Items(_run(node.body, scanner, options, end=_lookahead(re.escape(separator), following)), separator)
-            begun = index + 1
-    yield _run(nodes[begun:], scanner, options, end=_END)
+class _Cutter:
+    """Cuts a template at its joins and its tokens, following in which context each token stands."""
+
+    def __init__(self, text_format: Format, options: TemplateOptions, source: str) -> None:
+        self._scanner = scanner_for(text_format)
+        self._options = options
+        self._source = source
+
+    def parts(self, nodes: Sequence[Node]) -> Iterator[_Run | _Items]:
+        begun = begin = 0
+        for index, node in enumerate(nodes):
+            if isinstance(node, Join) and node.list_name == ITEMS:
+                following = self._following(nodes[index + 1 : index + 2])
+                opening = self._opening(node.body)
+                separator = (self._options.join_separator if node.separator is None else node.separator).encode()
+                between = Literal(data=separator, texts=(), begin=node.start, source=self._source)
+                again = between if separator else opening
+                yield self._run(nodes[begun:index], begin, _beyond(opening, following))
+                # An entry begins where its own text begins, not at the braces around the join.
+                body_begin = node.body[0].start if node.body else node.start
+                yield _Items(self._run(node.body, body_begin, _beyond(following, again)), separator)
+                begun, begin = index + 1, node.end
+        yield self._run(nodes[begun:], begin, _beyond(self._following([])))
+
+    def _run(self, nodes: Sequence[Node], begin: int, beyond: _Beyond) -> _Run:
+        tokens: list[tuple[TokenNode, Context]] = []
+        # The first literal has no token before it.
+        literals: list[list[Text]] = [[]]
+        for node in nodes:
+            match node:
+                case Text(text):
+                    self._scanner.feed(text)
+                    literals[-1].append(node)
+                case TokenNode():
+                    tokens.append((node, Context.RAW if self._options.escaping == "raw" else self._scanner.context))
+                    literals.append([])
+                case Join():
+                    # A list that no event has is left as it is written.
+                    kept = node.source if self._options.unknown_token == "keep" else ""
+                    literals[-1].append(Text(kept, node.start, node.end))
+        lead, *rest = (
+            literal_of(texts, begin=at, source=self._source)
+            for texts, at in zip(literals, [begin, *(token.end for token, _ in tokens)], strict=True)
+        )
+        pieces = [
+            _Piece(token, context, literal, piece_pattern(context, literal.data, end))
+            for (token, context), literal, end in zip(
+                tokens, rest, [*[b""] * (len(tokens) - 1), beyond.pattern], strict=False
+            )
+        ]
+        return _Run(lead, pieces, beyond)
+
+    def _following(self, nodes: Sequence[Node]) -> Literal | None:
+        """Return the literal that comes next: the end of everything where nothing does, None where a token does."""
+        match nodes:
+            case [Text() as text]:
+                return literal_of([text], begin=text.start, source=self._source)
+            case []:
+                return literal_of([], begin=len(self._source), source=self._source)
+            case _:
+                return None
+
+    def _opening(self, body: Sequence[Node]) -> Literal | None:
+        return self._following(body[:1]) if body else None
 
 
-def _run(nodes: Sequence[Node], scanner: Scanner, options: TemplateOptions, *, end: bytes) -> _Run:
-    # The first has no token before it.
-    tokens: list[tuple[str, Context]] = []
-    literals: list[str] = [""]
-    for node in nodes:
-        match node:
-            case Text(text):
-                scanner.feed(text)
-                literals[-1] += text
-            case TokenNode(name):
-                tokens.append((name, Context.RAW if options.escaping == "raw" else scanner.context))
-                literals.append("")
-            case Join():
-                # A list that no event has is left as it is written.
-                literals[-1] += node.source if options.unknown_token == "keep" else ""
-    encoded = [literal.encode() for literal in literals]
-    pieces = [
-        _Piece(name, context, literal, _pattern(context, literal, end if number == len(tokens) else b""))
-        for number, ((name, context), literal) in enumerate(zip(tokens, encoded[1:], strict=True), start=1)
-    ]
-    return _Run(encoded[0], pieces, end)
+def _beyond(*literals: Literal | None) -> _Beyond:
+    known = tuple(literal for literal in literals if literal is not None)
+    patterns = [re.escape(literal.data) if literal.texts or literal.data else rb"\Z" for literal in known]
+    return _Beyond(b"(?=" + b"|".join(patterns) + b")" if len(known) == len(literals) else b"", known)
 
 
-def _pattern(context: Context, literal: bytes, end: bytes) -> bytes:
-    escape = VALUE_BYTES[context].escape if context is Context.XML_CDATA else b""
-    # What splits a CDATA section belongs to the value, although it begins like the end of the section.
-    guard = b"(?!" + escape + b")" if escape else b""
-    return b"(?>(" + _value(context, literal) + b")" + guard + re.escape(literal) + end + b")"
-
-
-def _value(context: Context, literal: bytes, *, greedy: bool = False) -> bytes:
-    """Return the pattern of a value: up to the first byte it cannot hold, or as short as the literal allows."""
-    if context is Context.JSON_BARE:
-        return BARE_JSON
-    kind = VALUE_BYTES[context]
-    never = kind.never
-    if context is Context.XML_ATTRIBUTE and literal[:1] in {b'"', b"'"}:
-        never += literal[:1]
-    plain = b"[^" + re.escape(never) + b"]" if never else b"."
-    if greedy or (literal[:1] and literal[:1] in never):
-        return b"(?:" + plain + b"++" + (b"|" + kind.escape if kind.escape else b"") + b")*+"
-    unit = b"(?>" + kind.escape + b"|" + plain + b")" if kind.escape else plain
-    return unit + b"*?"
-
-
-def _lookahead(*followers: bytes) -> bytes:
-    """Return a pattern for whatever may come next; nothing when that cannot be told."""
-    return b"(?=" + b"|".join(followers) + b")" if all(followers) else b""
-
-
-def _departure(literal: bytes, data: bytes, position: int) -> Mismatch:
-    """Return the first byte at or after `position` that differs from the literal."""
-    same = 0
-    while same < len(literal) and data[position + same : position + same + 1] == literal[same : same + 1]:
-        same += 1
-    rest, got = literal[same:], data[position + same : position + same + _EXCERPT_BYTES]
+def _departure(literals: Sequence[Literal], data: bytes, position: int) -> Mismatch:
+    """Return the first byte at or after `position` that differs, by the literal that goes furthest."""
+    same, literal = max(((literal.same(data, position), literal) for literal in literals), key=lambda pair: pair[0])
+    rest, got = literal.data[same:], data[position + same : position + same + _EXCERPT_BYTES]
     return Mismatch(
         position=position + same,
+        offset=literal.offset(same),
         expected=repr(rest[:_EXCERPT_BYTES].decode("utf-8", "replace")) if rest else "the end",
         got=repr(got.decode("utf-8", "replace")) if got else "the end",
     )

@@ -1,14 +1,13 @@
 """Which context each token of a template stands in: the one walk that rendering, matching and lint share."""
 
 from collections.abc import Iterator, Sequence
-
-import msgspec
+from typing import NamedTuple
 
 from postback_sender.template.context import Context, Format, Scanner, scanner_for
 from postback_sender.template.nodes import Join, Node, Text, TokenNode
 
 
-class PlacedToken(msgspec.Struct, frozen=True):
+class PlacedToken(NamedTuple):
     """A token, the context it stands in, and the join around it if there is one."""
 
     node: TokenNode

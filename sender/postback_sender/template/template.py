@@ -5,12 +5,16 @@ from functools import cached_property, lru_cache
 from typing import Self
 
 from postback_sender.errors import RenderError
-from postback_sender.template.compiler import Items, Step, Values, compile_nodes
+from postback_sender.template.compiler import Items, Render, Values, compile_nodes
 from postback_sender.template.context import Format
+from postback_sender.template.escaping import ESCAPES, UnwritableError
 from postback_sender.template.matching import Match, Matcher, Mismatch
 from postback_sender.template.nodes import Node, token_nodes
 from postback_sender.template.options import TemplateOptions
 from postback_sender.template.parser import parse_nodes
+from postback_sender.template.places import placed_tokens
+from postback_sender.template.printer import print_nodes
+from postback_sender.template.vocabulary import Vocabulary
 
 _DEFAULTS = TemplateOptions()
 
@@ -31,6 +35,10 @@ class Template:
         """Return the template of any text, or raise `TemplateSyntaxError` with the place in it."""
         return cls(source, parse_nodes(source, options=options, name=name), options=options, name=name)
 
+    def __str__(self) -> str:
+        """Return the template as text that parses to the same nodes, every brace and quote of its own escaped."""
+        return print_nodes(self.nodes)
+
     @cached_property
     def names(self) -> frozenset[str]:
         """The tokens it needs, as written: `Payout`, and `i.sku` inside a join over `i`."""
@@ -41,15 +49,13 @@ class Template:
 
         `values` are wire texts by token, `items` the same for each line item by field (`sku`, without a variable).
         `known` names the tokens that exist although this event leaves them out, item fields as `*.sku`.
-        Raises `RenderError` for an unknown token under `unknown_token = "error"`, and for a value UTF-8 cannot carry.
+        Raises `RenderError` for an unknown token under `unknown_token = "error"`, and for a character that UTF-8, or
+        XML, cannot carry.
         """
         try:
             return self._compiled(context, frozenset(known))(values, items).encode()
-        except UnicodeEncodeError as error:
-            raise RenderError(
-                f"{self.name}: a value holds the lone surrogate {error.object[error.start]!a}, which UTF-8 cannot "
-                "carry; expected text that can be sent"
-            ) from None
+        except (UnicodeEncodeError, UnwritableError) as error:
+            raise RenderError(f"{self.name}: {self._culprit(values, items, context, error)}") from None
 
     def match(self, data: bytes, *, context: Format) -> Match | Mismatch:
         """Take a rendered text apart: the value of every token with its bytes, or where it leaves the template.
@@ -59,14 +65,32 @@ class Template:
         return self._matcher(context).match(data)
 
     def _make_matcher(self, text_format: Format) -> Matcher:
-        return Matcher(self.nodes, text_format=text_format, options=self.options)
+        return Matcher(self.nodes, text_format=text_format, options=self.options, source=self.source)
 
-    def _compile(self, text_format: Format, known: frozenset[str]) -> Step:
-        return compile_nodes(
-            self.nodes,
-            text_format=text_format,
-            options=self.options,
-            known=known,
-            source=self.source,
-            name=self.name,
-        )
+    def vocabulary(self, known: Iterable[str]) -> Vocabulary:
+        """Return what this template makes of names; `known` as for `render`."""
+        return Vocabulary(frozenset(known), options=self.options, source=self.source, name=self.name)
+
+    def _compile(self, text_format: Format, known: frozenset[str]) -> Render:
+        vocabulary = self.vocabulary(known)
+        return compile_nodes(self.nodes, text_format=text_format, options=self.options, vocabulary=vocabulary)
+
+    def _culprit(self, values: Values, items: Items, text_format: Format, error: ValueError) -> str:
+        """Say which value a text that cannot be written came from."""
+        for node, context, join in placed_tokens(self.nodes, text_format):
+            of_item = join is not None and node.name.startswith(f"{join.variable}.")
+            for number, row in enumerate(items if of_item else [values], start=1):
+                name = node.name.removeprefix(f"{join.variable}.") if of_item and join else node.name
+                try:
+                    ESCAPES[context](row.get(name, "")).encode()
+                except (UnicodeEncodeError, UnwritableError) as fault:
+                    place = f" of item {number}" if of_item else ""
+                    return f"the value of {{{node.name}}}{place} holds {_described(fault)}"
+        return f"its text holds {_described(error)}"
+
+
+def _described(error: ValueError) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        character = ord(error.object[error.start])
+        return f"the lone surrogate U+{character:04X}, which UTF-8 cannot carry; expected text that can be sent"
+    return f'{error}; expected text that can be sent, or [template] escaping = "raw" to send it all the same'

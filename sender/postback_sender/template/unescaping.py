@@ -18,11 +18,12 @@ from postback_sender.template.escaping import CDATA_BREAK
 class ValueBytes(msgspec.Struct, frozen=True, kw_only=True):
     """What a value is made of: single bytes other than `never`, and escapes, which are read whole.
 
-    `never` holds the bytes that end a value wherever they stand; `escape` is a pattern, empty where there are none.
+    `escape` is a pattern, empty where there are none; `lead` is the byte it begins with, one of `never`.
     """
 
     never: bytes = b""
     escape: bytes = b""
+    lead: bytes = b""
 
 
 _PERCENT = rb"%[0-9A-Fa-f]{2}"
@@ -30,22 +31,34 @@ _REFERENCE = rb"&(?:[A-Za-z]+|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});"
 
 VALUE_BYTES: dict[Context, ValueBytes] = {
     Context.RAW: ValueBytes(),
-    Context.URL_PATH: ValueBytes(never=b"/?#%", escape=_PERCENT),
-    Context.URL_QUERY: ValueBytes(never=b"&#%", escape=_PERCENT),
-    Context.FORM_VALUE: ValueBytes(never=b"&%", escape=_PERCENT),
-    Context.JSON_STRING: ValueBytes(never=b'"\\', escape=rb"\\(?:[^u]|u[0-9A-Fa-f]{4})"),
-    Context.XML_TEXT: ValueBytes(never=b"<&", escape=_REFERENCE),
-    Context.XML_ATTRIBUTE: ValueBytes(never=b"<&", escape=_REFERENCE),
+    Context.URL_PATH: ValueBytes(never=b"/?#%", escape=_PERCENT, lead=b"%"),
+    Context.URL_QUERY: ValueBytes(never=b"&#%", escape=_PERCENT, lead=b"%"),
+    Context.FORM_VALUE: ValueBytes(never=b"&%", escape=_PERCENT, lead=b"%"),
+    Context.JSON_STRING: ValueBytes(never=b'"\\', escape=rb"\\(?:[^u]|u[0-9A-Fa-f]{4})", lead=b"\\"),
+    Context.XML_TEXT: ValueBytes(never=b"<&", escape=_REFERENCE, lead=b"&"),
+    Context.XML_ATTRIBUTE: ValueBytes(never=b"<&", escape=_REFERENCE, lead=b"&"),
     Context.XML_CDATA: ValueBytes(escape=re.escape(CDATA_BREAK.encode())),
 }
 
-# A bare place holds a quoted string or runs up to whatever can follow a value (RFC 8259 §2).
-BARE_JSON = rb'(?>"(?:[^"\\]++|\\.)*+"|[^,:\[\]{}"\s]*+)'
+# A bare place holds a quoted string, a token that nobody replaced, or whatever runs up to what can follow a value
+# (RFC 8259 §2).
+BARE_JSON = rb'(?>"(?:[^"\\]++|\\.)*+"|\{[A-Za-z_][\w.\s]*+\}|[^,:\[\]{}"\s]*+)'
+_BARE_ENDS = b",:[]{} \t\r\n"
 
 
-def unescape(data: bytes, context: Context) -> str:
-    """Return the text a value stands for; `ValueError` when it is not UTF-8, or its escapes stand for nothing."""
-    return _UNESCAPES[context](data)
+def ends_value(literal: bytes, context: Context) -> bool:
+    """Tell whether text that follows a value cannot be part of it; an empty text is the end of everything."""
+    first = literal[:1]
+    match context:
+        case Context.JSON_BARE:
+            return first in _BARE_ENDS
+        case Context.XML_CDATA:
+            return not literal or (literal.startswith(b"]]>") and not literal.startswith(CDATA_BREAK.encode()))
+        case Context.XML_ATTRIBUTE:
+            return first in b"\"'<"
+        case _:
+            kind = VALUE_BYTES[context]
+            return first in kind.never and (not first or first not in kind.lead)
 
 
 def _plain(data: bytes) -> str:
@@ -53,12 +66,13 @@ def _plain(data: bytes) -> str:
 
 
 def _json_string(data: bytes) -> str:
-    if b"\\" not in data:
-        return data.decode()
-    text = json.loads(f'"{data.decode()}"', strict=False)
+    text = data.decode()
+    if "\\" not in text:
+        return text
+    meant: str = json.loads(f'"{text}"', strict=False)
     # Half a surrogate pair is valid JSON and no text.
-    text.encode()
-    return str(text)
+    meant.encode()
+    return meant
 
 
 def _json_bare(data: bytes) -> str:
@@ -66,7 +80,8 @@ def _json_bare(data: bytes) -> str:
 
 
 def _percent(data: bytes) -> str:
-    return unquote(data.decode(), errors="strict") if b"%" in data else data.decode()
+    text = data.decode()
+    return unquote(text, errors="strict") if "%" in text else text
 
 
 def _form(data: bytes) -> str:
@@ -74,14 +89,15 @@ def _form(data: bytes) -> str:
 
 
 def _xml(data: bytes) -> str:
-    return html.unescape(data.decode()) if b"&" in data else data.decode()
+    text = data.decode()
+    return html.unescape(text) if "&" in text else text
 
 
 def _cdata(data: bytes) -> str:
     return data.decode().replace(CDATA_BREAK, "")
 
 
-_UNESCAPES: dict[Context, Callable[[bytes], str]] = {
+UNESCAPES: dict[Context, Callable[[bytes], str]] = {
     Context.RAW: _plain,
     Context.URL_PATH: _percent,
     Context.URL_QUERY: _form,
@@ -92,3 +108,4 @@ _UNESCAPES: dict[Context, Callable[[bytes], str]] = {
     Context.XML_ATTRIBUTE: _xml,
     Context.XML_CDATA: _cdata,
 }
+"""Each returns the text a value stands for; `ValueError` when it is not UTF-8, or its escapes stand for nothing."""
