@@ -1,4 +1,4 @@
-"""Follows README.md as a reader would, and fails where it would fail them.
+"""Follows README.md, and the pages that are read like it, as a reader would, and fails where they would fail them.
 
 Each `##` section starts in an empty folder, and its code blocks are followed from top to bottom:
 
@@ -66,13 +66,14 @@ class Block:
     language: str
     text: str
     line: int
+    page: str = "README.md"
 
     @property
     def place(self) -> str:
-        return f"README.md, {self.language} block at line {self.line}"
+        return f"{self.page}, {self.language} block at line {self.line}"
 
 
-def read_sections(markdown: str) -> dict[str, list[Block]]:
+def read_sections(markdown: str, page: str = "README.md") -> dict[str, list[Block]]:
     """Collect the code blocks below each second-level heading."""
     title = "introduction"
     sections: dict[str, list[Block]] = {title: []}
@@ -85,7 +86,7 @@ def read_sections(markdown: str) -> dict[str, list[Block]]:
             else:
                 opened = replace(opened, text=opened.text + line)
         elif line.lstrip().startswith(FENCE):
-            opened = Block(language=line.strip().removeprefix(FENCE), text="", line=number)
+            opened = Block(language=line.strip().removeprefix(FENCE), text="", line=number, page=page)
         elif line.startswith("## "):
             title = line.removeprefix("## ").strip()
             sections.setdefault(title, [])
@@ -210,7 +211,13 @@ class Reader:
 
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-README = read_sections((REPOSITORY / "README.md").read_text("utf-8"))
+PAGES = ("README.md", "docs/notification.md", "docs/templates.md")
+SECTIONS = {
+    f"{page}: {title}": blocks
+    for page in PAGES
+    for title, blocks in read_sections((REPOSITORY / page).read_text("utf-8"), page).items()
+    if blocks
+}
 
 
 def follow(blocks: Sequence[Block], folder: Path, path: str = PATH) -> None:
@@ -221,9 +228,9 @@ def follow(blocks: Sequence[Block], folder: Path, path: str = PATH) -> None:
             reader.follow(block)
 
 
-@pytest.mark.parametrize("section", README)
-def test_a_section_of_the_readme_works_as_written(section: str, tmp_path: Path) -> None:
-    follow(README[section], tmp_path)
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_works_as_written(section: str, tmp_path: Path) -> None:
+    follow(SECTIONS[section], tmp_path)
 
 
 # The rest shows that the reader above notices what it should, with this stand-in for our command.

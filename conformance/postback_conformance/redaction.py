@@ -37,11 +37,23 @@ def redacted_headers(headers: Iterable[tuple[str, str]]) -> Iterator[tuple[str, 
 
 def redacted_target(target: str) -> str:
     """Return a target or URL with the values of secret parameters, and a password before the host, hidden."""
+    shown: list[str] = []
+    position = 0
+    for start, end in secret_spans(target):
+        shown += target[position:start], SHOWN
+        position = end
+    return "".join((*shown, target[position:]))
 
-    def shown(found: re.Match[str]) -> str:
-        return f"{found[1]}{found[2]}={SHOWN}" if is_secret_parameter(unquote(found[2])) else found[0]
 
-    return _PARAMETER.sub(shown, _PASSWORD_IN_URL.sub(SHOWN, target))
+def secret_spans(target: str) -> Iterator[tuple[int, int]]:
+    """Yield where in a target or URL a secret stands (first, beyond last), in reading order and without overlaps."""
+    passwords = (found.span() for found in _PASSWORD_IN_URL.finditer(target))
+    parameters = (found.span(3) for found in _PARAMETER.finditer(target) if is_secret_parameter(unquote(found[2])))
+    position = 0
+    for start, end in sorted((*passwords, *parameters)):
+        if end > position:
+            yield max(start, position), end
+            position = end
 
 
 def redacted_form(body: bytes, first: int = 0, beyond: int | None = None) -> bytes:

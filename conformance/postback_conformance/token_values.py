@@ -1,27 +1,24 @@
 """Reads the value of a token back from a captured request, by running the notification's templates backwards.
 
-A value is told only when its place is unmistakable: what follows it, and what follows the token before it, must be
-something that no escaped value can hold. Anything else would be a guess, and a verdict would rest on it.
+A value is told only when its place is unmistakable (`certainty`). Anything else would be a guess, and a verdict would
+rest on it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from urllib.parse import quote
 
+from postback_conformance.certainty import certainties
 from postback_conformance.wanted_url import VARIABLE
 from postback_receiver import Capture
 from postback_sender.notification import Notification
 from postback_sender.template import Format, Template
-from postback_sender.template.context import Context, Scanner, scanner_for
 from postback_sender.template.matching import Match
-from postback_sender.template.nodes import Join, Node, Text, TokenNode
-from postback_sender.template.unescaping import VALUE_BYTES
+from postback_sender.template.nodes import Node, Text, TokenNode
+from postback_sender.template.places import placed_tokens
 
 # Everything that a request line holds as it is, so that only blanks, control characters and raw UTF-8 are encoded.
 _AS_WRITTEN = "".join(map(chr, range(0x21, 0x7F)))
-# What ends a value although single bytes of it may be part of one.
-_ENDS: dict[Context, bytes] = {Context.XML_CDATA: b"]]>"}
-_BARE_ENDS = b",:[]{} \t\r\n"
 
 
 def token_value(notification: Notification, capture: Capture, token: str) -> str | None:
@@ -51,7 +48,7 @@ def target_template(url: Template) -> Template | None:
     match url.nodes:
         case (Text(text, start, end), *rest) if (begin := _path_start(text, is_all=not rest)) is not None:
             lead = text[begin:] if text[begin:].startswith("/") else f"/{text[begin:]}"
-            nodes = tuple(_on_the_wire(_without_fragment((Text(lead, start, end), *rest))))
+            nodes = tuple(_on_the_wire(_without_fragment((Text(lead, start + begin, end), *rest))))
         case _:
             return None
     return Template(url.source, nodes, options=url.options, name=url.name)
@@ -74,30 +71,9 @@ def _values(template: Template, text_format: Format, data: bytes) -> dict[str, s
 @lru_cache(maxsize=64)
 def _certain(template: Template, text_format: Format) -> tuple[bool, ...]:
     """Tell of each token outside joins whether both ends of its value are unmistakable."""
-    ends = list(_ends(template.nodes, scanner_for(text_format)))
-    return tuple(here and before for before, here in zip([True, *ends], ends, strict=False))
-
-
-def _ends(nodes: Sequence[Node], scanner: Scanner) -> Iterator[bool]:
-    for index, node in enumerate(nodes):
-        match node:
-            case Text(text):
-                scanner.feed(text)
-            case TokenNode():
-                after = nodes[index + 1] if index + 1 < len(nodes) else None
-                yield after is None or (isinstance(after, Text) and _ends_value(after.text.encode(), scanner.context))
-            case Join():
-                for part in node.body:
-                    if isinstance(part, Text):
-                        scanner.feed(part.text)
-
-
-def _ends_value(literal: bytes, context: Context) -> bool:
-    if context is Context.JSON_BARE:
-        return literal[:1] in _BARE_ENDS
-    if context is Context.XML_ATTRIBUTE:
-        return literal[:1] in b"\"'<"
-    return literal[:1] in VALUE_BYTES[context].never or literal.startswith(_ENDS.get(context, b"\0"))
+    placed = placed_tokens(template.nodes, text_format)
+    certain = certainties(template, text_format)
+    return tuple(is_certain for token, is_certain in zip(placed, certain, strict=True) if token.join is None)
 
 
 def _on_the_wire(nodes: Iterable[Node]) -> Iterator[Node]:
@@ -109,11 +85,13 @@ def _on_the_wire(nodes: Iterable[Node]) -> Iterator[Node]:
         position = 0
         for found in VARIABLE.finditer(node.text):
             if position < found.start():
-                yield Text(quote(node.text[position : found.start()], safe=_AS_WRITTEN), node.start, node.end)
-            yield TokenNode(found[0], found[0], node.start, node.end)
+                yield Text(
+                    quote(node.text[position : found.start()], safe=_AS_WRITTEN), node.start + position, node.end
+                )
+            yield TokenNode(found[0], found[0], node.start + found.start(), node.start + found.end())
             position = found.end()
         if position < len(node.text):
-            yield Text(quote(node.text[position:], safe=_AS_WRITTEN), node.start, node.end)
+            yield Text(quote(node.text[position:], safe=_AS_WRITTEN), node.start + position, node.end)
 
 
 def _path_start(text: str, *, is_all: bool) -> int | None:

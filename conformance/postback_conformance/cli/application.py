@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from postback_conformance.cli import captures, demo, judging, listening, preview, sending
+from postback_conformance.cli import captures, demo, judging, linting, listening, matching, rendering, sending, tokens
 from postback_conformance.cli.terminal import say, set_quiet
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_receiver import CaptureLookupError, ReceiverError
@@ -61,5 +61,5 @@ def _before_any_command(
         say(f"postback-kit {importlib.metadata.version('postback-kit')}")
 
 
-for _commands in (demo, preview, listening, sending, captures, judging):
+for _commands in (demo, rendering, matching, linting, tokens, listening, sending, captures, judging):
     _commands.add_to(app)

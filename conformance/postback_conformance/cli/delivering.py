@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 import signal
 from collections import Counter
 from collections.abc import Iterable
@@ -12,9 +11,8 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from postback_conformance.cli.events_input import read_events_file
-from postback_conformance.cli.generating import keep_hypothesis_out_of_here
+from postback_conformance.cli.generating import generate_and_tell
 from postback_conformance.cli.terminal import Format, people, put_json, say
-from postback_conformance.driving import generated_events
 from postback_conformance.errors import SelectionError
 from postback_conformance.redaction import redacted_target
 from postback_conformance.settings_files import load_notification
@@ -25,9 +23,6 @@ from postback_sender.delivery.retry import Failure
 from postback_sender.delivery.target import check_target
 from postback_sender.quantities import format_duration
 from postback_sender.subscription import reported
-
-# Generating so many takes a second or two; with more, somebody waits and wonders.
-_MANY_EVENTS = 500
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +39,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 def deliver(order: Order, output: Format) -> int:
     """Send what was ordered, tell about it, and return the exit code."""
-    keep_hypothesis_out_of_here()
     settings = load_notification(order.notification, os.environ)
     chosen = _chosen_events(order, settings)
     wanted = list(reported(settings, chosen))
@@ -69,16 +63,13 @@ def deliver(order: Order, output: Format) -> int:
 
 def _chosen_events(order: Order, settings: Notification) -> list[Event]:
     if order.events is not None:
-        return list(read_events_file(order.events))
+        return list(read_events_file(order.events, kinds=settings.catalogue.kinds))
     # What is wrong with the settings or the target is said before the work is done.
     check_target(
-        render_postback(settings, example_event(settings.event), to=order.to).url, allowed_hosts=order.allowed_hosts
+        render_postback(settings, example_event(settings.event, settings.catalogue), to=order.to).url,
+        allowed_hosts=order.allowed_hosts,
     )
-    seed = secrets.randbelow(2**32) if order.seed is None else order.seed
-    say(f"seed {seed}: the same events again with --seed {seed} --count {order.count}")
-    if order.count > _MANY_EVENTS:
-        say(f"generating {order.count} events; this takes a while, and Ctrl-C ends it")
-    return generated_events(settings, count=order.count, seed=seed)
+    return generate_and_tell(settings, count=order.count, seed=order.seed)
 
 
 class _FirstFailures:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from postback_conformance.cli.preview import NotificationArgument
+from postback_conformance.cli.arguments import NotificationArgument
 from postback_conformance.cli.terminal import Format, FormatOption
 
 
@@ -21,7 +21,7 @@ def _send(
         str | None, typer.Option("--to", metavar="URL", help="Send there instead of the settings' URL.")
     ] = None,
     events: Annotated[
-        Path | None, typer.Option("--events", metavar="FILE", help="Events as NDJSON; - reads stdin.")
+        Path | None, typer.Option("--events", metavar="FILE", help="Events as NDJSON or JSON; - reads stdin.")
     ] = None,
     count: Annotated[int, typer.Option("--count", min=1, max=100_000, help="How many events to generate.")] = 10,
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed generates the same events.")] = None,

@@ -16,6 +16,7 @@ from postback_conformance.readings import printable
 
 # Into a pipe or a file there is no edge to wrap at: whoever filters a table wants whole lines.
 _PIPE_WIDTH = 240
+_CELL_LETTERS = 60
 
 
 class _Results(Console):
@@ -50,6 +51,11 @@ def set_quiet(quiet: bool) -> None:  # noqa: FBT001  a switch is what it is
 def say(message: str) -> None:
     """Tell people something, as plain text; what could steer a terminal is spelt out."""
     people.print(Text(printable(message, keep="\n")), soft_wrap=True)
+
+
+def shortened(text: str) -> str:
+    """Return the beginning of a text, for a cell of a table; what could steer a terminal is spelt out."""
+    return printable(text[:_CELL_LETTERS]) + ("…" if len(text) > _CELL_LETTERS else "")
 
 
 def show(renderable: RenderableType) -> None:
