@@ -131,7 +131,7 @@ HOSTILE: tuple[tuple[str, Format, TemplateOptions, str], ...] = (
     ('[{join(items, i, "\\"{i.a}\\"")}]!', "json", CONTEXT, '"",'),
     ("<a>{A}</a><b>{B}</b>", "xml", CONTEXT, "&lt;/a>"),
     ("<![CDATA[{A}]]>!", "xml", CONTEXT, "]]><![CDATA["),
-    ("a={A}&b={B}&c={C}!", "query", CONTEXT, "%41&"),
+    ("a={A}&b={B}!", "query", CONTEXT, "%41"),
 )
 
 
@@ -145,7 +145,7 @@ def growth() -> list[Comparison]:
             f"{count} times {unit!r} against {text}": partial(
                 template.match, lead + unit.encode() * count, context=text_format
             )
-            for count in (400, 4000)
+            for count in (1000, 10_000)
         }
         small, large = works
         comparisons.append(compare(small, works, limits={large: 12.0}))

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from postback_sender.template import Format, Template
 from postback_sender.template.compiler import ITEMS
 from postback_sender.template.context import Context
-from postback_sender.template.nodes import Join, Node, Text, TokenNode
+from postback_sender.template.nodes import Join, Node, Text, TokenNode, separator_of
 from postback_sender.template.places import placed_tokens
 from postback_sender.template.unescaping import ends_value
 
@@ -49,8 +49,8 @@ def _is_counted(join: Join, template: Template, after: _Followers) -> bool:
     """Tell whether the text after a join cannot be taken for one more item."""
     if join.list_name != ITEMS or not join.body or not isinstance(join.body[0], Text):
         return False
-    lead = join.body[0].text.encode()
-    items = (lead, _separator(join, template).encode() + lead)
+    lead = _bytes(join.body[0].text)
+    items = (lead, _bytes(separator_of(join, template.options)) + lead)
     return all(text is not None and (not text or not any(_may_be(text, item) for item in items)) for text in after)
 
 
@@ -58,23 +58,23 @@ def _may_be(text: bytes, other: bytes) -> bool:
     return text.startswith(other) or other.startswith(text)
 
 
-def _separator(join: Join, template: Template) -> str:
-    return template.options.join_separator if join.separator is None else join.separator
-
-
 def _followers_in(join: Join, template: Template, after: _Followers) -> list[_Followers]:
     """Return what can follow each token of a join's body."""
-    separator = _separator(join, template)
+    separator = separator_of(join, template.options)
     first = join.body[0] if join.body else None
     between = separator or (first.text if isinstance(first, Text) else "")
-    last = [between.encode() or None, *after]
+    last = [_bytes(between) or None, *after]
     return [followers for node, followers in _with_followers(join.body, last) if isinstance(node, TokenNode)]
 
 
 def _with_followers(nodes: Sequence[Node], last: _Followers) -> Iterator[tuple[Node, _Followers]]:
     for node, after in zip(nodes, [*nodes[1:], None], strict=True):
-        yield node, last if after is None else [after.text.encode() if isinstance(after, Text) else None]
+        yield node, last if after is None else [_bytes(after.text) if isinstance(after, Text) else None]
 
 
 def _is_end(followers: _Followers, context: Context) -> bool:
     return all(literal is not None and ends_value(literal, context) for literal in followers)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")

@@ -97,7 +97,7 @@ def test_every_value_names_the_bytes_it_was_read_from() -> None:
         ),
         pytest.param('{"a": "{A}"}', "json", b'{"a": "x"y"}', "byte 9: expected '}', got 'y", id="a quote unescaped"),
         pytest.param("a={A}&b=1", "query", b"a=%zz&b=1", "byte 2: expected '&b=1', got '%zz", id="a stray percent"),
-        pytest.param("{A}", "query", b"%ff", "byte 0: expected a value of {A}, got 'utf-8'", id="not UTF-8"),
+        pytest.param("{A}", "query", b"%ff", "byte 0: expected a value of {A}, got the byte 0xff", id="not UTF-8"),
         pytest.param("plain", "json", b"plan", "byte 3: expected 'in', got 'n'", id="no tokens"),
         pytest.param("", "json", b"x", "byte 0: expected the end, got 'x'", id="an empty template"),
     ],
@@ -154,6 +154,9 @@ def test_a_mismatch_names_its_place_in_the_template_too(source: str, data: str, 
     [
         pytest.param('x{join(items, i, "&a={i.a}&b={i.b}", "")}&c=', "x&a=1&b=2&a=3&b=4&c=", id="no separator"),
         pytest.param(
+            'x={join(items, i, "{i.a}", ",")}&y={join(items, i, "{i.b}", ",")}', "x=1,3&y=2,4", id="bare lists"
+        ),
+        pytest.param(
             '{join(items, i, "&a={i.a}")}!{join(items, j, "&b={j.b}")}', "&a=1,&a=3!&b=2,&b=4", id="two joins"
         ),
     ],
@@ -163,6 +166,50 @@ def test_items_are_put_together_from_every_join(source: str, data: str) -> None:
 
     assert isinstance(found, Match)
     assert found.item_texts() == ({"a": "1", "b": "2"}, {"a": "3", "b": "4"})
+
+
+@pytest.mark.parametrize("skus", [["A", "", "C"], ["", "B"], ["A", ""], ["", "", ""], []], ids=repr)
+@pytest.mark.parametrize(
+    ("source", "context"),
+    [('s={join(items, i, "{i.sku}", ",")}', "query"), ('"{join(items, i, "{i.sku}", "|")}"', "json")],
+    ids=["query", "json"],
+)
+def test_items_without_a_value_are_items_all_the_same(source: str, context: Format, skus: list[str]) -> None:
+    template = Template.parse(source)
+
+    found = template.match(template.render({}, context=context, items=[{"sku": sku} for sku in skus]), context=context)
+
+    assert isinstance(found, Match)
+    assert [item["sku"] for item in found.item_texts()] == skus
+
+
+@pytest.mark.parametrize(
+    ("data", "got"),
+    [
+        (b"<a>&#1;</a>", "&#1; stands for a character that XML 1.0 cannot carry"),
+        (b"<a>&#xD800;</a>", "&#xD800; stands for a character that XML 1.0 cannot carry"),
+        (b"<a>&#x110000;</a>", "&#x110000; stands for a character that XML 1.0 cannot carry"),
+        (b"<a>&bogus;</a>", "&bogus; stands for nothing"),
+        (b"<a>\xff</a>", "the byte 0xff, which is not UTF-8"),
+    ],
+    ids=["control", "surrogate", "beyond Unicode", "name", "bytes"],
+)
+def test_a_reference_that_stands_for_nothing_is_no_value(data: bytes, got: str) -> None:
+    found = Template.parse("<a>{A}</a>").match(data, context="xml")
+
+    assert str(found) == f"byte 3: expected a value of {{A}}, got {got}"
+
+
+def test_a_mismatch_is_false_and_a_match_is_true() -> None:
+    template = Template.parse("a={A}")
+
+    assert not template.match(b"b=1", context="query")
+    assert template.match(b"a=1", context="query")
+
+
+@pytest.mark.parametrize("source", ["\ud800{A}", '{join(items, i, "{i.a}", "\udfff")}x'], ids=["text", "separator"])
+def test_a_template_that_no_bytes_can_be_matches_none(source: str) -> None:
+    assert not Template.parse(source).match(b"x,y", context="json")
 
 
 def test_an_unknown_token_left_in_a_bare_place_is_read_as_it_stands() -> None:

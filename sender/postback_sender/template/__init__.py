@@ -2,7 +2,16 @@
 
 from postback_sender.template.context import Format
 from postback_sender.template.errors import TemplateSyntaxError
+from postback_sender.template.matching import Match, Mismatch, TokenValue
 from postback_sender.template.options import TemplateOptions
 from postback_sender.template.template import Template
 
-__all__ = ["Format", "Template", "TemplateOptions", "TemplateSyntaxError"]
+__all__ = [
+    "Format",
+    "Match",
+    "Mismatch",
+    "Template",
+    "TemplateOptions",
+    "TemplateSyntaxError",
+    "TokenValue",
+]

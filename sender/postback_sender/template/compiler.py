@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, cast
 
 from postback_sender.template.context import Context, Format, Scanner, scanner_for
 from postback_sender.template.escaping import ESCAPES, json_quoted, json_string, raw
-from postback_sender.template.nodes import Join, Node, Text, TokenNode
+from postback_sender.template.nodes import Join, Node, Text, TokenNode, separator_of
 from postback_sender.template.options import TemplateOptions
 from postback_sender.template.vocabulary import Vocabulary
 
@@ -148,7 +148,6 @@ class _Compiler:
         return self._call(unknown, _load(row.mapping))
 
     def _join(self, node: Join) -> ast.expr:
-        separator = self._options.join_separator if node.separator is None else node.separator
         row = _Row("item", node.variable)
         text = self._text(node.body, row)
         rounds = [ast.comprehension(ast.Name("item", ast.Store()), _load("items"), [], is_async=0)]
@@ -156,7 +155,7 @@ class _Compiler:
             # A loop over a list of one: Python compiles that to an assignment.
             values = ast.List([self._read(row)], ast.Load())
             rounds.append(ast.comprehension(_targets(row), values, [], is_async=0))
-        join = ast.Attribute(ast.Constant(separator), "join", ast.Load())
+        join = ast.Attribute(ast.Constant(separator_of(node, self._options)), "join", ast.Load())
         return ast.Call(join, [ast.ListComp(text, rounds)], [])
 
     def _read(self, row: _Row) -> ast.expr:

@@ -37,6 +37,8 @@ class Scanner(Protocol):
 
 def scanner_for(text_format: Format) -> Scanner:
     """Return a fresh scanner standing at the beginning of a text in that format."""
+    if text_format not in _SCANNERS:
+        raise ValueError(f"expected one of the formats {', '.join(_SCANNERS)}, got {text_format!r}")
     return _SCANNERS[text_format]()
 
 

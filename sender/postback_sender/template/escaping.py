@@ -10,9 +10,9 @@ from postback_sender.template.context import Context
 # What RFC 3986 §2.3 calls unreserved is never encoded by quote(); everything else a value holds is.
 _NOTHING_ELSE_SAFE = ""
 # Scalars a bare place can hold without quotes (RFC 8259 §3 and §6).
-_JSON_SCALAR = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null", re.ASCII)
+JSON_SCALAR = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null", re.ASCII)
 # Characters XML 1.0 §2.2 does not allow at all, not even as a reference; lone surrogates are UTF-8's business.
-_NOT_XML = re.compile("[^\t\n\r\x20-\ufffd\U00010000-\U0010ffff]")
+NOT_XML = re.compile("[^\t\n\r\x20-\ufffd\U00010000-\U0010ffff]")
 _XML_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
 # A parser turns line ends and tabs of an attribute into blanks (XML 1.0 §3.3.3); references survive.
 _XML_ATTRIBUTE = _XML_TEXT | str.maketrans({'"': "&quot;", "'": "&#39;", "\t": "&#9;", "\n": "&#10;"})
@@ -42,7 +42,7 @@ def bare_json(value: str) -> str:
     An empty value becomes `""`. impact.com documents no escaping, and most likely leaves the place empty: lint says so,
     and `escaping = "raw"` shows it.
     """
-    return value if _JSON_SCALAR.fullmatch(value) else json_quoted(value)
+    return value if JSON_SCALAR.fullmatch(value) else json_quoted(value)
 
 
 def xml_text(value: str) -> str:
@@ -64,7 +64,7 @@ def xml_cdata(value: str) -> str:
 
 
 def _checked(value: str) -> str:
-    if found := _NOT_XML.search(value):
+    if found := NOT_XML.search(value):
         raise UnwritableError(found[0], "XML 1.0")
     return value
 

@@ -36,7 +36,8 @@ class Literal(msgspec.Struct, frozen=True, kw_only=True):
 
 def literal_of(texts: Sequence[Text], *, begin: int, source: str) -> Literal:
     """Return the literal of some texts that stand side by side."""
-    data = "".join(text.text for text in texts).encode()
+    # A lone surrogate becomes bytes that no UTF-8 has: such a literal matches nothing.
+    data = "".join(text.text for text in texts).encode(errors="surrogatepass")
     return Literal(data=data, texts=tuple(texts), begin=begin, source=source)
 
 

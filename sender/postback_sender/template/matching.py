@@ -14,7 +14,7 @@ import msgspec
 from postback_sender.template.compiler import ITEMS
 from postback_sender.template.context import Context, Format, scanner_for
 from postback_sender.template.literal import Literal, literal_of
-from postback_sender.template.nodes import Join, Node, Text, TokenNode
+from postback_sender.template.nodes import Join, Node, Text, TokenNode, separator_of
 from postback_sender.template.options import TemplateOptions
 from postback_sender.template.patterns import piece_pattern, value_pattern
 from postback_sender.template.unescaping import UNESCAPES
@@ -70,6 +70,10 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
     got: str
     is_value: bool = False
 
+    def __bool__(self) -> bool:
+        """False, so that `if template.match(...)` means what it says."""
+        return False
+
     def __str__(self) -> str:
         return f"byte {self.position}: expected {self.expected}, got {self.got}"
 
@@ -90,7 +94,7 @@ class Matcher:
             read = part.read(data, position)
             if isinstance(read, Mismatch):
                 # An entry that went wrong further on says more than that it was no entry.
-                return stray if stray and stray.position > read.position else read
+                return stray if stray is not None and stray.position > read.position else read
             if isinstance(read, _Entries):
                 joins.append(tuple(read.entries))
                 stray = read.stray
@@ -158,12 +162,12 @@ class _Run:
             try:
                 UNESCAPES[piece.context](found[number])
             except ValueError as error:
-                expected = f"a value of {{{piece.token.name}}}"
+                expected = f"a value of {piece.token.source}"
                 return Mismatch(
                     position=found.start(number),
                     offset=piece.token.start,
                     expected=expected,
-                    got=str(error),
+                    got=_described(error),
                     is_value=True,
                 )
         raise AssertionError("no value is at fault")
@@ -204,11 +208,13 @@ class _Items:
             if isinstance(read, Mismatch):
                 stray = read
                 break
-            if read.end == start:
+            goes_on = bool(self._separator) and data.startswith(self._separator, read.end)
+            if read.end == start and not goes_on and not (entries and self._separator):
+                # An empty item by itself looks like no item at all.
                 break
             entries.append(tuple(read.values))
             position = read.end
-            if not data.startswith(self._separator, position):
+            if not goes_on and (self._separator or not read.end > start):
                 break
             start = position + len(self._separator)
         return _Entries(entries, position, stray)
@@ -228,7 +234,7 @@ class _Cutter:
             if isinstance(node, Join) and node.list_name == ITEMS:
                 following = self._following(nodes[index + 1 : index + 2])
                 opening = self._opening(node.body)
-                separator = (self._options.join_separator if node.separator is None else node.separator).encode()
+                separator = separator_of(node, self._options).encode(errors="surrogatepass")
                 between = Literal(data=separator, texts=(), begin=node.start, source=self._source)
                 again = between if separator else opening
                 yield self._run(nodes[begun:index], begin, _beyond(opening, following))
@@ -284,6 +290,16 @@ def _beyond(*literals: Literal | None) -> _Beyond:
     known = tuple(literal for literal in literals if literal is not None)
     patterns = [re.escape(literal.data) if literal.texts or literal.data else rb"\Z" for literal in known]
     return _Beyond(b"(?=" + b"|".join(patterns) + b")" if len(known) == len(literals) else b"", known)
+
+
+def _described(error: ValueError) -> str:
+    match error:
+        case UnicodeDecodeError():
+            return f"the byte 0x{error.object[error.start]:02x}, which is not UTF-8"
+        case UnicodeEncodeError():
+            return f"half a character, the lone surrogate U+{ord(error.object[error.start]):04X}"
+        case _:
+            return str(error)
 
 
 def _departure(literals: Sequence[Literal], data: bytes, position: int) -> Mismatch:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from postback_sender.template.options import TemplateOptions
+
 
 class Text(msgspec.Struct, frozen=True):
     """Literal text, escapes already resolved; `start` and `end` are character offsets in the source."""
@@ -38,6 +40,11 @@ class Join(msgspec.Struct, frozen=True):
 
 
 Node = Text | TokenNode | Join
+
+
+def separator_of(join: Join, options: TemplateOptions) -> str:
+    """Return what stands between two entries of a join: its own separator, or that of the options."""
+    return options.join_separator if join.separator is None else join.separator
 
 
 def token_nodes(nodes: Iterable[Node]) -> Iterator[tuple[TokenNode, Join | None]]:

@@ -44,18 +44,27 @@ class Template:
         """The tokens it needs, as written: `Payout`, and `i.sku` inside a join over `i`."""
         return frozenset(node.name for node, _join in token_nodes(self.nodes))
 
-    def render(self, values: Values, *, context: Format, items: Items = (), known: Iterable[str] = ()) -> bytes:
+    def render(
+        self, values: Values, *, context: Format, items: Items = (), known: Iterable[str] | None = None
+    ) -> bytes:
         """Return the filled-in template as UTF-8.
 
-        `values` are wire texts by token, `items` the same for each line item by field (`sku`, without a variable).
-        `known` names the tokens that exist although this event leaves them out, item fields as `*.sku`.
+        `values` are wire texts by token, `items` the same for each line item by field (`sku`, without a variable); what
+        they leave out is empty. `known` names the tokens that exist, item fields as `*.sku`, such as a notification's
+        `known_tokens`: any other is treated as `unknown_token` says. Without it, all tokens of the template exist.
         Raises `RenderError` for an unknown token under `unknown_token = "error"`, and for a character that UTF-8, or
         XML, cannot carry.
         """
         try:
-            return self._compiled(context, frozenset(known))(values, items).encode()
+            return self._compiled(context, self._names_and_fields if known is None else frozenset(known))(
+                values, items
+            ).encode()
         except (UnicodeEncodeError, UnwritableError) as error:
             raise RenderError(f"{self.name}: {self._culprit(values, items, context, error)}") from None
+
+    @cached_property
+    def _names_and_fields(self) -> frozenset[str]:
+        return self.names | {f"*.{name.partition('.')[2]}" for name in self.names if "." in name}
 
     def match(self, data: bytes, *, context: Format) -> Match | Mismatch:
         """Take a rendered text apart: the value of every token with its bytes, or where it leaves the template.

@@ -3,16 +3,16 @@
 More is read than we write: another sender may escape more, or in another way, and its values should be found too.
 """
 
-import html
 import json
 import re
+import sys
 from collections.abc import Callable
 from urllib.parse import unquote, unquote_plus
 
 import msgspec
 
 from postback_sender.template.context import Context
-from postback_sender.template.escaping import CDATA_BREAK
+from postback_sender.template.escaping import CDATA_BREAK, NOT_XML
 
 
 class ValueBytes(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +25,10 @@ class ValueBytes(msgspec.Struct, frozen=True, kw_only=True):
     escape: bytes = b""
     lead: bytes = b""
 
+
+# XML 1.0 §4.6 and §4.1: five names, and numbers. Other names need a DTD, which no postback has.
+_XML_NAMES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
+_XML_REFERENCE = re.compile("&(?:([A-Za-z]+)|#([0-9]+)|#[xX]([0-9A-Fa-f]+));")
 
 _PERCENT = rb"%[0-9A-Fa-f]{2}"
 _REFERENCE = rb"&(?:[A-Za-z]+|#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6});"
@@ -90,7 +94,20 @@ def _form(data: bytes) -> str:
 
 def _xml(data: bytes) -> str:
     text = data.decode()
-    return html.unescape(text) if "&" in text else text
+    return _XML_REFERENCE.sub(_referenced, text) if "&" in text else text
+
+
+def _referenced(reference: re.Match[str]) -> str:
+    name, decimal, hexadecimal = reference.groups()
+    if name:
+        if name not in _XML_NAMES:
+            raise ValueError(f"&{name}; stands for nothing")
+        return _XML_NAMES[name]
+    code = int(decimal) if decimal else int(hexadecimal, 16)
+    character = chr(code) if code <= sys.maxunicode else ""
+    if not character or NOT_XML.search(character) or "\ud800" <= character <= "\udfff":
+        raise ValueError(f"{reference[0]} stands for a character that XML 1.0 cannot carry")
+    return character
 
 
 def _cdata(data: bytes) -> str:

@@ -18,7 +18,7 @@ class Vocabulary:
 
     def __init__(self, known: frozenset[str], *, options: TemplateOptions, source: str, name: str) -> None:
         self._known = known
-        self._known_folded = {token.lower(): token for token in known}
+        self._known_folded = {token.lower(): token for token in sorted(known, reverse=True)}
         self._options = options
         self._source = source
         self._name = name
