@@ -50,7 +50,7 @@ def test_programs_get_one_finding_a_line(run: Run) -> None:
     assert findings[0]["edits"] == [{"slot": "body", "start": 0, "end": 1, "replacement": r"\{"}]
 
 
-def test_fix_writes_the_body_file_and_shows_what_changed(run: Run, demo: Path) -> None:
+def test_fix_writes_the_body_file_and_shows_what_changed_and_is_done(run: Run, demo: Path) -> None:
     body, settings = demo / "documented.json.txt", (demo / "documented.toml").read_bytes()
     body.chmod(0o640)
     before = body.read_text()
@@ -64,17 +64,11 @@ def test_fix_writes_the_body_file_and_shows_what_changed(run: Run, demo: Path) -
     assert body.read_text() != before
     assert stat.S_IMODE(body.stat().st_mode) == 0o640
     assert (demo / "documented.toml").read_bytes() == settings
-    assert run("lint", "documented.toml").code == 0
 
-
-def test_fixing_a_second_time_changes_nothing(run: Run, demo: Path) -> None:
-    run("lint", "documented.toml", "--fix")
-    once = (demo / "documented.json.txt").read_bytes()
-
-    again = run("lint", "documented.toml", "--fix")
+    once, again = body.read_bytes(), run("lint", "documented.toml", "--fix")
 
     assert (again.code, again.out) == (0, "")
-    assert (demo / "documented.json.txt").read_bytes() == once
+    assert body.read_bytes() == once
 
 
 def test_diff_shows_the_same_and_writes_nothing(run: Run, demo: Path) -> None:
@@ -94,11 +88,23 @@ def test_what_only_a_person_can_mend_is_left_and_said(run: Run, tmp_path: Path) 
 
     assert outcome.code == 1
     assert '"a": "{SubId1}"' in path.read_text()
-    assert "unknown token {Nope}" in outcome.err
-    assert "1 finding left in n.toml" in outcome.err
-    assert "unknown token" not in outcome.out
-    left = run("lint", "n.toml", "--fix", "--format", "json").out
-    assert [json.loads(line)["slug"] for line in left.splitlines()] == ["template.unknown-token"]
+    assert outcome.err == "1 finding left in n.toml\n"
+    diff, _, left = outcome.out.partition("n.toml, body, line 2, column 33: unknown token {Nope}")
+    assert diff.startswith("--- n.toml, body\n")
+    assert "template.unknown-token" in left
+
+
+def test_programs_are_told_what_was_mended_and_what_is_left(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "n.toml", SOUND + """body = '{"a": {SubId1}, "b": "{Nope}"}'\n""")
+
+    outcome = run("lint", "n.toml", "--fix", "--format", "json")
+    findings = [json.loads(line) for line in outcome.out.splitlines()]
+
+    assert [(one["slug"], one["column"], one["fixed"]) for one in findings] == [
+        ("json.token-unquoted", 15, True),
+        ("template.unknown-token", 33, False),
+    ]
+    assert {(one["file"], one["line"]) for one in findings} == {("n.toml", 2)}
 
 
 def test_a_body_in_the_settings_is_fixed_there(run: Run, tmp_path: Path) -> None:
@@ -145,16 +151,49 @@ def test_a_file_that_cannot_be_written_is_one_message_and_stays_whole(run: Run, 
     outcome = run("lint", path.name, "--fix")
 
     assert outcome.code == 2
-    assert "cannot be written: File name too long" in outcome.err
+    assert "cannot be written, and nothing was: File name too long" in outcome.err
     assert path.read_text() == SOUND.replace("Status", "status")
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_settings_that_cannot_be_read_are_not_touched(run: Run, tmp_path: Path) -> None:
-    path = write(tmp_path / "n.toml", 'url = "http://h/{join(items"')
+def test_a_file_that_may_not_be_written_is_left_alone(run: Run, tmp_path: Path) -> None:
+    """And so is the other one: both are corrected, or none."""
+    settings = write(tmp_path / "n.toml", f'{SOUND.replace("Status", "status")}body_file = "body.txt"')
+    body = write(tmp_path / "body.txt", '{"a": {SubId1}}')
+    body.chmod(0o444)
 
-    assert run("lint", "n.toml", "--fix").code == 2
-    assert path.read_text() == 'url = "http://h/{join(items"'
+    outcome = run("lint", "n.toml", "--fix")
+
+    assert outcome.code == 2
+    assert "body.txt: cannot be written, and nothing was: it is write-protected" in outcome.err
+    assert "{status}" in settings.read_text()
+    assert body.read_text() == '{"a": {SubId1}}'
+
+
+def test_a_template_that_cannot_be_read_is_a_finding_and_is_not_touched(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "n.toml", 'url = "http://h/?token=hunter2&x={join(items"')
+
+    text, data = run("lint", "n.toml", "--fix"), run("lint", "n.toml", "--format", "json")
+
+    assert (text.code, data.code) == (1, 1)
+    assert text.out.startswith("n.toml, url, line 1, column 45: expected ',' after the list 'items'")
+    assert f"\n    http://h/?token=[hidden]&x={{join(items\n{' ' * 42}^\n" in text.out
+    assert json.loads(data.out)["slug"] == "template.syntax"
+    assert path.read_text() == 'url = "http://h/?token=hunter2&x={join(items"'
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_no_secret_is_printed(run: Run, tmp_path: Path, format: str) -> None:  # noqa: A002  a flag
+    text = SOUND.replace("?", "?api_key=\N{CYRILLIC SMALL LETTER A}bc&")
+    write(tmp_path / "n.toml", text + """body = '{"api_key": "s3cret", "x": {payout}, "token": s3cret}'""")
+
+    for flags in ([], ["--diff"]):
+        outcome = run("lint", "n.toml", "--format", format, *flags)
+
+        assert "[hidden]" in outcome.out
+        assert not [
+            secret for secret in ("s3cret", "bc&", "%D0", "\N{CYRILLIC SMALL LETTER A}") if secret in outcome.text
+        ]
 
 
 def test_advice_is_given_and_is_no_reason_to_fail(run: Run, tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from postback_conformance.lint import KINDS, FindingKind, lint
-from postback_sender.notification import Notification
+from postback_conformance.lint import KINDS, FindingKind, lint_source
+from postback_sender import NotificationSource
 
 PAGE = Path(__file__).parents[2] / "docs" / "lint.md"
 SECTION = re.compile(
@@ -45,9 +45,10 @@ def test_a_section_says_what_the_finding_says(kind: FindingKind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.slug)
-def test_the_example_of_a_section_is_found(kind: FindingKind, read_settings: Callable[[str], Notification]) -> None:
+def test_the_example_of_a_section_is_found(kind: FindingKind) -> None:
     section = sections()[kind.slug]
-    findings = lint(read_settings(settings_of(section["format"], section["example"])))
+    settings = settings_of(section["format"], section["example"])
+    findings = lint_source(NotificationSource(name="example.toml", text=settings))
     found = [finding for finding in findings if finding.slug == kind.slug]
 
     assert found

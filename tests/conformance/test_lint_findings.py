@@ -1,5 +1,6 @@
 """What lint finds in each format: one finding for each cause, at its place, and nothing in a sound template."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,8 @@ from postback_sender.notification import Notification
 
 ReadSettings = Callable[[str], Notification]
 
+TWO_PAIRS = [("template.double-braces", 8), ("template.double-braces", 27)]
+THREE_MACROS = [("template.foreign-macro", column) for column in (8, 25, 42)]
 URL = "http://127.0.0.1/p?action={ActionId}&status={Status}&delta={DeltaPayout}"
 
 
@@ -50,6 +53,15 @@ def slugs(findings: list[Finding]) -> list[tuple[str, int | None]]:
         ('{"a": 1}}', [("json.unexpected-text", 9)]),
         ('{"a": 1, "a": 2, "b": {"a": 3}}', [("json.duplicate-key", 10)]),
         ('{"a": 1, {SubId1}: 2, "x{SubId1}": 3}', [("json.token-as-key", 10), ("json.token-as-key", 23)]),
+        ('{"a": {{SubId1}}}', [("template.double-braces", 7), ("json.token-unquoted", 7)]),
+        ('{"a": "{{SubId1}}", "b": "{{ sub_id }}"}', TWO_PAIRS),
+        ('{"a": "\\{{SubId1}\\}", "b": {"c": "{SubId1}"}}', []),
+        ('{"a": "${SubId1}", "b": "${HOME}"}', [("template.variable-in-body", 8), ("template.variable-in-body", 26)]),
+        ('{"a": "[Payout]", "b": "%Payout%", "c": "<Payout>"}', THREE_MACROS),
+        ('{"a": "[payout]", "b": "100% Payout%", "[Payout]": "[Payouts]", "c": "x [Payout]"}', []),
+        ('{"a": "{SubId1}", // "b": {SubId2,\n"payout": "{Amount}"}', [("json.comment", 19), ("money.swapped", 12)]),
+        ('/* {Nope} */ {"a": "{SubId1}"}', [("json.comment", 1)]),
+        ('\N{ZERO WIDTH NO-BREAK SPACE}{"a": "{SubId1}"}', [("body.byte-order-mark", 1)]),
         ('{"a": "{SubId1}, {SubId2}: \N{LEFT DOUBLE QUOTATION MARK}b\N{RIGHT DOUBLE QUOTATION MARK}"}', []),
     ],
 )
@@ -72,6 +84,7 @@ def test_where_json_leaves_its_grammar_is_found(
         (r'{"s": [1, {join(items, i, "\"{i.sku}\"")}]}', [("json.join-beside-values", 11)]),
         (r'{"s": [{join(items, i, "\"{i.sku}\"")}, 1]}', [("json.join-beside-values", 8)]),
         (r'{"s": [{join(items, i, "\{\"a\": 1")}]}', [("json.bracket-not-closed", 25)]),
+        ('{"s": [{join(items, i, "")}]}', [("body.not-well-formed", None)]),
     ],
 )
 def test_a_join_that_fails_for_some_number_of_lines_is_found(
@@ -94,6 +107,10 @@ def test_a_join_that_fails_for_some_number_of_lines_is_found(
         ("<a><!-- {SubId1} --></a>", [("xml.token-in-comment", 9)]),
         ('<a b="1" b="2"/>', [("xml.duplicate-attribute", 10)]),
         ("<a>{SubId1}</b>", [("body.not-well-formed", 14)]),
+        ("<a b='{{SubId1}}'>{{Payout}}</a>", [("template.double-braces", 7), ("template.double-braces", 19)]),
+        ("<payout b='%SubId1%'>[Payout]</payout>", [("template.foreign-macro", 12), ("template.foreign-macro", 22)]),
+        ("<a><Payout>{Payout}</Payout></a>", []),
+        ("\N{ZERO WIDTH NO-BREAK SPACE}<a>{SubId1}</a>", [("body.byte-order-mark", 1)]),
     ],
 )
 def test_where_xml_is_none_or_no_value_is_safe_is_found(
@@ -114,6 +131,15 @@ def test_where_xml_is_none_or_no_value_is_safe_is_found(
         ("a=5%&b=1", [("query.bad-percent", 4)]),
         ("a=1&b=2&a=3", [("query.duplicate-parameter", 9)]),
         ("{SubId1}=1&a=2", [("query.token-as-name", 1)]),
+        ("a={{SubId1}}&b=[Payout]", [("template.double-braces", 3), ("template.foreign-macro", 16)]),
+        ("a=%Payout%&b=<Amount>", [("template.foreign-macro", 3), ("template.foreign-macro", 14)]),
+        *(
+            (f'k={{join(items, i, "{{i.sku}}", "{separator}")}}', [("query.join-separator", 3)])
+            for separator in "#%é &"
+        ),
+        *((f'k={{join(items, i, "{{i.sku}}", "{separator}")}}', []) for separator in (";", "%23", "&k=", "-+-")),
+        ('{join(items, i, "{i.sku}", "&")}', [("query.join-separator", 1), ("query.token-as-name", 1)]),
+        ('a=1&{join(items, i, "s[]={i.sku}", "&")}', []),
     ],
 )
 def test_what_a_query_cannot_hold_is_found(
@@ -134,6 +160,14 @@ def test_what_a_query_cannot_hold_is_found(
         ("http://me:${PASSWORD}@127.0.0.1/", []),
         ("http://127.0.0.1/{SubId1}{SubId2}", ["template.adjacent-tokens"]),
         ("http://b\N{LATIN SMALL LETTER U WITH DIAERESIS}cher.example/", []),
+        ("http://{SubId1}.example.com/?a=1", ["url.token-in-authority"]),
+        ("http://127.0.0.1:8{CampaignId}/", ["url.token-in-authority"]),
+        ("http://${HOST}:8080/{SubId1}", []),
+        ("http://127.0.0.1/{{SubId1}}?a={{ Payout }}", ["template.double-braces", "template.double-braces"]),
+        ("http://127.0.0.1/?a=%Payout%", ["template.foreign-macro"]),
+        (r"http://127.0.0.1/?k={join(items, i, \"{i.sku}\", \"#\")}", ["query.join-separator"]),
+        (r"http://127.0.0.1/{join(items, i, \"{i.sku}\", \"&\")}", []),
+        (r"http://127.0.0.1/?k={join(items, i, \"{i.sku}\", \"&\")}", ["query.join-separator"]),
     ],
 )
 def test_what_a_url_cannot_hold_is_found(url: str, expected: list[str], read_settings: ReadSettings) -> None:
@@ -240,3 +274,45 @@ def test_findings_come_in_reading_order(read_settings: ReadSettings) -> None:
     findings = found(read_settings, "json", '{"a": {SubId1},\n"b": "{Nope}",\n"payout": "{Amount}",}')
 
     assert [(one.line, one.column) for one in findings] == [(1, 7), (2, 7), (3, 12), (3, 21)]
+
+
+@pytest.mark.parametrize(
+    ("body", "advice"),
+    [
+        ("{{Payout}}", r"write {Payout}; braces that are text are written \{ and \}"),
+        ("{{Zzz}}", "one pair of braces makes a token; declare it under [tokens.Zzz] if it is yours"),
+        ("${ActionId}", "write {ActionId}"),
+        ("${Payout}", "write {Payout}, unless the $ belongs to the sum"),
+        ("${HOME}", "write the text itself, or a token; `postback tokens` prints them"),
+        ("%Payout%", "write {Payout}, unless it is text"),
+    ],
+)
+def test_a_token_written_as_elsewhere_is_told_how_it_is_written_here(
+    body: str, advice: str, read_settings: ReadSettings
+) -> None:
+    finding = found(read_settings, "xml", f"<a>{body}</a>")[0]
+
+    assert finding.advice == advice
+
+
+@pytest.mark.parametrize(
+    ("body_format", "unit"),
+    [
+        *(
+            ("json", unit)
+            for unit in ("{", "{{", "[", '[{"a":', "[{]", '"', '{"a": {SubId1},', "// {Payout}\n", "/*", 'key="')
+        ),
+        *(("xml", unit) for unit in ("<a>", "<a></b>", "<a b={SubId1}/>", "& ", "<", "{{Payout}}", "{Nope%d}")),
+        *(("query", unit) for unit in ("%", "a=\N{EURO SIGN}&", "{payout}", '{join(items, i, "{i.name},", "#")}&')),
+    ],
+)
+@pytest.mark.parametrize("escaping", ["context", "raw"])
+def test_a_long_template_takes_time_in_proportion(
+    body_format: str, unit: str, escaping: str, read_settings: ReadSettings
+) -> None:
+    """Ten thousand characters take a tenth of a second, unless something looks at all of them for each of them."""
+    body = "".join(unit.replace("%d", str(number)) for number in range(10_000 // len(unit)))
+    begun = time.process_time()
+    found(read_settings, body_format, body, more=f'[template]\nescaping = "{escaping}"')
+
+    assert time.process_time() - begun < 2

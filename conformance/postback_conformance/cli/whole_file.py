@@ -1,13 +1,49 @@
 """Files that others read while we write: whoever sees one sees all of it."""
 
+import errno
 import os
+import stat
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+
+_WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all; one that was there keeps its mode. Raises `OSError`."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8", newline="")
-    if path.exists():
-        draft.chmod(path.stat().st_mode)
-    draft.replace(path)
+    """Write a text file, whole or not at all; see `write_all_whole`."""
+    write_all_whole({path: text})
+
+
+def write_all_whole(texts: Mapping[Path, str]) -> None:
+    """Write several text files; none is touched before all of them are on the disk. Raises `OSError`.
+
+    A file that was there keeps its mode, owner and group; where its mode forbids to write it, or its owner could not be
+    kept, that is an error.
+    """
+    with ExitStack() as undo:
+        drafts: dict[Path, Path] = {}
+        for path, text in texts.items():
+            before = path.stat() if path.exists() else None
+            # The superuser may write anything; who took the write bits away did not want it written all the same.
+            if before and not (before.st_mode & _WRITABLE and os.access(path, os.W_OK)):
+                raise PermissionError(errno.EACCES, "it is write-protected", str(path))
+            draft = drafts[path] = path.with_name(f".{path.name}.{os.getpid()}")
+            undo.callback(draft.unlink, missing_ok=True)
+            draft.write_text(text, encoding="utf-8", newline="")
+            if before:
+                _keep_owner(draft, before)
+                draft.chmod(before.st_mode)
+        for path, draft in drafts.items():
+            draft.replace(path)
+
+
+def _keep_owner(draft: Path, before: os.stat_result) -> None:
+    """Give a new file the owner and group of the one whose place it takes."""
+    ours = draft.stat()
+    if (ours.st_uid, ours.st_gid) == (before.st_uid, before.st_gid):
+        return
+    try:
+        os.chown(draft, before.st_uid, before.st_gid)
+    except PermissionError:
+        raise PermissionError(errno.EPERM, "it belongs to another user or group, who would lose it") from None

@@ -5,7 +5,6 @@ from typing import Literal
 import msgspec
 
 from postback_conformance.verdict import Level
-from postback_sender.template.errors import locate
 
 Slot = Literal["url", "body"]
 """Which template of a notification."""
@@ -23,12 +22,16 @@ class FindingKind(msgspec.Struct, frozen=True):
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
-    """A correction: `replacement` for the characters `start` up to `end` of a template's source."""
+    """A correction: `replacement` for the characters `start` up to `end` of a template's source.
+
+    With `is_secret`, the replacement repeats a part of a secret, and is not for showing.
+    """
 
     slot: Slot
     start: int
     end: int
     replacement: str
+    is_secret: bool = False
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,10 +54,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def finding_at(
-    kind: FindingKind, file: str, source: str, offset: int, *, message: str, advice: str, edits: tuple[Edit, ...] = ()
+    kind: FindingKind, file: str, place: tuple[int, int], *, message: str, advice: str, edits: tuple[Edit, ...] = ()
 ) -> Finding:
-    """Return a finding at a character offset of a template's source."""
-    line, column, _ = locate(source, offset)
+    """Return a finding at a line and column of a template's source."""
+    line, column = place
     return Finding(
         slug=kind.slug,
         level=kind.level,

@@ -17,27 +17,34 @@ _ROUNDS = 64
 
 
 class Fixed(msgspec.Struct, frozen=True, kw_only=True):
-    """A notification with its certain corrections written in, and the findings that are left."""
+    """A notification with its certain corrections written in, and the findings that are left.
+
+    `rounds` are the corrections in the order they were made: each time the notification as it was, and what was mended.
+    """
 
     notification: Notification
     findings: tuple[Finding, ...]
+    rounds: tuple[tuple[Notification, tuple[Finding, ...]], ...] = ()
 
 
 def fix(notification: Notification) -> Fixed:
     """Return the notification corrected as far as that is certain; fixing the result again changes nothing.
 
-    A round whose result is no template, or breaks a body that was well formed, is not kept.
+    A round whose result is no template, or breaks a body that was well formed, is not kept, nor are rounds that end
+    with more findings than there were at first. After 64 rounds, what has been reached is returned.
     """
-    current, findings = notification, lint(notification)
+    best = reached = Fixed(notification=notification, findings=lint(notification))
+    most = len(reached.findings)
     for _ in range(_ROUNDS):
-        edits = _compatible(findings)
-        if not edits:
-            return Fixed(notification=current, findings=findings)
-        after = _edited(current, edits)
+        current, mended = reached.notification, _compatible(reached.findings)
+        after = _edited(current, [edit for finding in mended for edit in finding.edits]) if mended else None
         if after is None or _is_broken_by_it(current, after):
-            return Fixed(notification=current, findings=findings)
-        current, findings = after, lint(after)
-    return Fixed(notification=notification, findings=lint(notification))
+            break
+        rounds = (*reached.rounds, (current, mended))
+        reached = Fixed(notification=after, findings=lint(after), rounds=rounds)
+        if len(reached.findings) <= most:
+            best = reached
+    return best
 
 
 def apply_edits(source: str, edits: Iterable[Edit]) -> str:
@@ -50,18 +57,18 @@ def apply_edits(source: str, edits: Iterable[Edit]) -> str:
     return "".join((*pieces, source[position:]))
 
 
-def _compatible(findings: Sequence[Finding]) -> list[Edit]:
-    """Return the edits of as many findings as do not touch those of an earlier one; a finding's belong together."""
-    chosen: list[Edit] = []
+def _compatible(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return as many findings as have edits that do not touch those of an earlier one; a finding's belong together."""
+    chosen: list[Finding] = []
     taken: set[tuple[Slot, int]] = set()
     for finding in findings:
         touched: set[tuple[Slot, int]] = {
             (edit.slot, offset) for edit in finding.edits for offset in range(edit.start, edit.end + 1)
         }
         if finding.edits and not touched & taken:
-            chosen += finding.edits
+            chosen.append(finding)
             taken |= touched
-    return chosen
+    return tuple(chosen)
 
 
 def _edited(notification: Notification, edits: Sequence[Edit]) -> Notification | None:

@@ -15,9 +15,15 @@ _ODD_QUOTES = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u00ab\u00bb`'"
 # A string may hold a whole join, but does not run out of one; possessive, so that hostile text costs one pass.
 _STRING = rf'"(?:[^"\\{JOIN}{JOIN_END}]|\\.|{JOIN}[^"{JOIN_END}]*+{JOIN_END})*+"?'
 _ODD_STRING = rf'[{_ODD_QUOTES}][^{_ODD_QUOTES}"\n{JOIN}{JOIN_END}]*+[{_ODD_QUOTES}"]'
+# A comment holds whole joins or none; after a colon, two slashes are those of a URL without quotes.
+_WHOLE_JOIN = f"{JOIN}[^{JOIN_END}]*+{JOIN_END}"
+_COMMENT = (
+    rf"(?<!:)//(?:[^\r\n{JOIN}{JOIN_END}]|{_WHOLE_JOIN})*+|/\*(?:[^*{JOIN}{JOIN_END}]|\*(?!/)|{_WHOLE_JOIN})*+(?:\*/)?"
+)
 _LEXEME = re.compile(
-    rf"(?P<space>[ \t\n\r]++)|(?P<string>{_STRING})|(?P<odd>{_ODD_STRING})|(?P<mark>[{{}}\[\]:,{JOIN}{JOIN_END}])"
-    rf'|(?P<bare>[^\s{{}}\[\]:,"{JOIN}{JOIN_END}]++)|(?P<other>.)',
+    rf"(?P<space>[ \t\n\r]++)|(?P<comment>{_COMMENT})|(?P<string>{_STRING})|(?P<odd>{_ODD_STRING})"
+    rf"|(?P<mark>[{{}}\[\]:,{JOIN}{JOIN_END}])"
+    rf'|(?P<bare>(?:[^\s{{}}\[\]:,"/{JOIN}{JOIN_END}]|/(?![/*])|(?<=:)/)++)|(?P<other>.)',
     re.DOTALL,
 )
 _STRING_BODY = re.compile(r'(?:[^"\\]|\\.)*+', re.DOTALL)
@@ -29,12 +35,12 @@ _TRAILING = " \t,}]"
 
 
 class Lexeme(msgspec.Struct, frozen=True):
-    """A stretch of the flat text: a `mark`, a `string` or a `bare` run, with what is wrong with its quotes.
+    """A stretch of the flat text: a `mark`, `string`, `bare` run or `comment`, with what is wrong with its quotes.
 
     A string that is not closed ends where it was probably meant to.
     """
 
-    kind: Literal["mark", "string", "bare"]
+    kind: Literal["mark", "string", "bare", "comment"]
     start: int
     end: int
     quoting: Quoting = "sound"
@@ -50,6 +56,8 @@ def json_lexemes(text: str) -> Iterator[Lexeme]:
                 continue
             case "string":
                 lexeme = _string(text, found.start(), found.end())
+            case "comment":
+                lexeme = Lexeme("comment", found.start(), found.end())
             case "odd":
                 lexeme = Lexeme("string", found.start(), found.end(), "odd")
             case "bare" | "other":

@@ -5,42 +5,20 @@ judged, since every further complaint would follow from the first; fields and st
 """
 
 from collections.abc import Callable, Iterator
-from typing import Literal
-
-import msgspec
 
 from postback_conformance.lint import kinds
 from postback_conformance.lint.fields import Field, Outline
-from postback_conformance.lint.finding import Edit, Finding, FindingKind
+from postback_conformance.lint.finding import Edit, FindingKind
 from postback_conformance.lint.flat import JOIN, TOKEN, FlatText
+from postback_conformance.lint.json_frames import BRACKETS, Frame
 from postback_conformance.lint.json_lexemes import Lexeme, json_lexemes
-from postback_conformance.lint.json_scalars import Role, bare_findings, shortened, string_findings
-from postback_sender.template.nodes import Join, TokenNode
+from postback_conformance.lint.json_scalars import Role, bare_findings, comment_finding, shortened, string_findings
+from postback_conformance.redaction import SHOWN
+from postback_sender.template.nodes import Join, TokenNode, separator_of
 
 # What a text without a key is called, when it has to be called something.
 _FREE_KEY = "event"
 _MATCHING = {"}": "object", "]": "array"}
-_BRACKETS = {"object": "{ … }", "array": "[ … ]"}
-
-_Kind = Literal["top", "object", "array", "join of values", "join of members"]
-_State = Literal["key", "colon", "value", "after"]
-
-
-class _Frame(msgspec.Struct):
-    """Something open: what may come next in it, and what of it is behind us."""
-
-    kind: _Kind
-    state: _State
-    opened: int
-    key: str = ""
-    key_lexeme: Lexeme | None = None
-    comma: int | None = None
-    last: int | None = None
-    keys: dict[str, int] = {}
-
-    @property
-    def has_members(self) -> bool:
-        return self.kind in {"object", "join of members"}
 
 
 def json_outline(flat: FlatText, is_number: Callable[[TokenNode, Join | None], bool]) -> Outline:
@@ -54,12 +32,13 @@ class _Reader:
     def __init__(self, flat: FlatText, is_number: Callable[[TokenNode, Join | None], bool]) -> None:
         self._flat = flat
         self._is_number = is_number
-        self._lexemes = list(json_lexemes(flat.text))
-        self._stack = [_Frame("top", "value", 0)]
+        lexemes = list(json_lexemes(flat.text))
+        self._lexemes = [lexeme for lexeme in lexemes if lexeme.kind != "comment"]
+        self._stack = [Frame("top", "value", 0)]
         self._is_lost = False
         self._free_keys = self._find_free_keys()
         self.fields: list[Field] = []
-        self.findings: list[Finding] = []
+        self.findings = [comment_finding(flat, lexeme) for lexeme in lexemes if lexeme.kind == "comment"]
 
     def read(self) -> None:
         for index, lexeme in enumerate(self._lexemes):
@@ -67,9 +46,9 @@ class _Reader:
                 case "":
                     self._scalar(lexeme, index)
                 case "{":
-                    self._open(_Frame("object", "key", lexeme.start, keys={}))
+                    self._open(Frame("object", "key", lexeme.start, keys={}))
                 case "[":
-                    self._open(_Frame("array", "value", lexeme.start))
+                    self._open(Frame("array", "value", lexeme.start))
                 case "}" | "]" as bracket:
                     self._close(lexeme, bracket)
                 case ",":
@@ -112,18 +91,18 @@ class _Reader:
         elif not (frame.has_members and frame.state == "colon"):
             self._value(frame, lexeme)
 
-    def _key(self, frame: _Frame, lexeme: Lexeme) -> None:
+    def _key(self, frame: Frame, lexeme: Lexeme) -> None:
         name = self._content(lexeme)
         frame.key, frame.key_lexeme, frame.state, frame.comma, frame.last = name, lexeme, "colon", None, lexeme.end - 1
         if TOKEN in name or JOIN in name:
             self._find(
                 kinds.TOKEN_AS_KEY,
                 lexeme.start,
-                f"{self._flat.written(lexeme.start, lexeme.end)} stands as a key",
+                f"{self._flat.shown(lexeme.start, lexeme.end)} stands as a key",
                 'write a key of your own, such as "name", and the token as its value',
             )
         elif name in frame.keys:
-            line = self._line(frame.keys[name])
+            line = self._flat.line(frame.keys[name])
             self._find(
                 kinds.DUPLICATE_KEY,
                 lexeme.start,
@@ -133,24 +112,17 @@ class _Reader:
         else:
             frame.keys[name] = lexeme.start
 
-    def _value(self, frame: _Frame, lexeme: Lexeme) -> None:
+    def _value(self, frame: Frame, lexeme: Lexeme) -> None:
         tokens = tuple(self._flat.tokens_in(lexeme.start, lexeme.end))
         if tokens:
             self._field(lexeme.start, tokens)
         self._end_value(frame, lexeme.end - 1)
 
     def _field(self, place: int, tokens: tuple[TokenNode, ...]) -> None:
-        names = [frame.key for frame in self._stack if frame.kind == "object"]
-        self.fields.append(
-            Field(
-                name=names[-1] if names else "",
-                parent=names[-2] if len(names) > 1 else "",
-                place=place,
-                tokens=tokens,
-            )
-        )
+        name, parent = self._stack[-1].names
+        self.fields.append(Field(name=name, parent=parent, place=place, tokens=tokens))
 
-    def _end_value(self, frame: _Frame, place: int) -> None:
+    def _end_value(self, frame: Frame, place: int) -> None:
         frame.state, frame.comma, frame.last = "after", None, place
 
     # Punctuation
@@ -171,7 +143,7 @@ class _Reader:
         else:
             self._extra_comma(lexeme.start, "expected a value before it")
 
-    def _comma_for_colon(self, frame: _Frame, lexeme: Lexeme, index: int) -> bool:
+    def _comma_for_colon(self, frame: Frame, lexeme: Lexeme, index: int) -> bool:
         """Say whether the comma after a key stands where a colon belongs: the key is plain text and a token follows."""
         key, after = frame.key_lexeme, self._lexemes[index + 1 : index + 2]
         is_one = (
@@ -186,7 +158,7 @@ class _Reader:
             self._find(
                 kinds.MISSING_COLON,
                 lexeme.start,
-                f"expected ':' after the key \"{frame.key}\", got ','",
+                f"expected ':' after the key \"{self._key_shown(frame)}\", got ','",
                 "write a colon",
                 [self._flat.edit(lexeme.start, lexeme.end, ":")],
             )
@@ -200,7 +172,7 @@ class _Reader:
         else:
             self._unexpected(lexeme, "a value" if frame.state == "value" else "a key" if frame.has_members else "','")
 
-    def _open(self, frame: _Frame) -> None:
+    def _open(self, frame: Frame) -> None:
         outer = self._stack[-1]
         if outer.state == "colon" and outer.key_lexeme:
             self._missing_colon(outer, Lexeme("mark", frame.opened, frame.opened + 1))
@@ -209,14 +181,13 @@ class _Reader:
         elif outer.state == "key":
             self._unexpected(Lexeme("mark", frame.opened, frame.opened + 1), "a key")
         # A brace that was to begin a token has a finding of its own.
-        self._is_lost |= frame.opened in self._flat.doubtful
-        self._stack.append(frame)
+        self._is_lost |= frame.opened in self._flat.judged
+        self._stack.append(frame.within(self._stack[-1]))
 
     def _close(self, lexeme: Lexeme, bracket: str) -> None:
         wanted = _MATCHING[bracket]
-        open_kinds = [frame.kind for frame in self._stack]
-        reach = next((at for at in range(len(open_kinds) - 1, -1, -1) if open_kinds[at].startswith("join")), 0)
-        if wanted not in open_kinds[reach:]:
+        inmost = self._stack[-1]
+        if not (inmost.objects if wanted == "object" else inmost.arrays):
             self._unexpected(lexeme, "a value" if self._stack[-1].state == "value" else "the end")
             return
         while self._stack[-1].kind != wanted:
@@ -226,7 +197,7 @@ class _Reader:
         self._end_members(frame, lexeme.start)
         self._end_value(self._stack[-1], lexeme.start)
 
-    def _end_members(self, frame: _Frame, place: int) -> None:
+    def _end_members(self, frame: Frame, place: int) -> None:
         """Look at what is left hanging where an object, an array or a join's body ends."""
         if frame.state == "colon":
             self._key_without_value(frame)
@@ -252,7 +223,7 @@ class _Reader:
                 "this join writes keys into an object: each line of an order repeats them",
                 f'write an array under a key of its own, "items": [{self._flat.joins[lexeme.start].source[:12]}…]',
             )
-            self._stack.append(_Frame("join of members", "key", lexeme.start, keys={}))
+            self._stack.append(Frame("join of members", "key", lexeme.start, keys={}).within(outer))
             return
         if outer.kind != "array":
             self._grammar(
@@ -261,7 +232,7 @@ class _Reader:
                 "this join stands in no array: without lines it leaves no value, with two it leaves several",
                 f"write [ before it and ] behind it, [{self._flat.joins[lexeme.start].source[:12]}…]",
             )
-        self._stack.append(_Frame("join of values", "value", lexeme.start))
+        self._stack.append(Frame("join of values", "value", lexeme.start).within(outer))
 
     def _close_join(self, lexeme: Lexeme, index: int) -> None:
         while not self._stack[-1].kind.startswith("join"):
@@ -277,7 +248,7 @@ class _Reader:
             self._beside_values(frame.opened)
         self._end_value(outer, lexeme.start)
 
-    def _separator(self, frame: _Frame) -> None:
+    def _separator(self, frame: Frame) -> None:
         separator = self._join_separator(frame.opened)
         if frame.last is None or separator.strip() == ",":
             return
@@ -299,7 +270,7 @@ class _Reader:
 
     def _join_separator(self, join: int) -> str:
         node = self._flat.joins[join]
-        return self._flat.template.options.join_separator if node.separator is None else node.separator
+        return separator_of(node, self._flat.template.options)
 
     def _beside_values(self, place: int) -> None:
         self._grammar(
@@ -311,7 +282,7 @@ class _Reader:
 
     # Findings
 
-    def _key_without_value(self, frame: _Frame) -> None:
+    def _key_without_value(self, frame: Frame) -> None:
         key = frame.key_lexeme
         if key is None:
             return
@@ -322,7 +293,7 @@ class _Reader:
             if TOKEN in frame.key or key.quoting != "sound"
             else [flat.edit(key.start, key.start, f"{quote}{name}{quote}: ")]
         )
-        shown = shortened(flat.written(key.start, key.end))
+        shown = shortened(flat.shown(key.start, key.end))
         self._grammar(
             kinds.KEY_WITHOUT_VALUE,
             key.start,
@@ -331,26 +302,26 @@ class _Reader:
             edits,
         )
 
-    def _no_value(self, frame: _Frame, place: int) -> None:
+    def _no_value(self, frame: Frame, place: int) -> None:
         self._grammar(
             kinds.KEY_WITHOUT_VALUE,
             frame.key_lexeme.start if frame.key_lexeme else place,
-            f'the key "{shortened(frame.key)}" has no value',
+            f'the key "{self._key_shown(frame)}" has no value',
             'write a value after the colon, "" for none',
         )
 
-    def _missing_colon(self, frame: _Frame, lexeme: Lexeme) -> None:
+    def _missing_colon(self, frame: Frame, lexeme: Lexeme) -> None:
         after = frame.last if frame.last is not None else lexeme.start
         self._grammar(
             kinds.MISSING_COLON,
             lexeme.start,
-            f"expected ':' after the key \"{shortened(frame.key)}\"",
+            f"expected ':' after the key \"{self._key_shown(frame)}\"",
             "write a colon between key and value",
             [self._flat.insertion_after(after, ":")] if frame.key_lexeme and frame.key_lexeme.kind == "string" else [],
         )
         frame.state = "value"
 
-    def _missing_comma(self, frame: _Frame, place: int) -> None:
+    def _missing_comma(self, frame: Frame, place: int) -> None:
         if frame.kind == "top":
             self._unexpected(Lexeme("mark", place, place + 1), "the end of the body")
             return
@@ -359,7 +330,7 @@ class _Reader:
             kinds.MISSING_COMMA,
             place,
             "expected ',' before this",
-            f"write a comma at the end of line {self._line(last)}",
+            f"write a comma at the end of line {self._flat.line(last)}",
             [self._flat.insertion_after(last, ",")],
         )
         frame.state = "key" if frame.has_members else "value"
@@ -368,15 +339,15 @@ class _Reader:
         edits = [self._flat.edit(place, place + 1, "")]
         self._grammar(kinds.EXTRA_COMMA, place, f"a comma too many: {why}", "remove the comma", edits)
 
-    def _not_closed(self, frame: _Frame) -> None:
-        if frame.kind in _BRACKETS:
-            shape = _BRACKETS[frame.kind]
+    def _not_closed(self, frame: Frame) -> None:
+        if frame.kind in BRACKETS:
+            shape = BRACKETS[frame.kind]
             self._grammar(
                 kinds.BRACKET_NOT_CLOSED, frame.opened, f"this {shape[0]} is never closed", f"close it, {shape}"
             )
 
     def _unexpected(self, lexeme: Lexeme, expected: str) -> None:
-        shown = shortened(self._flat.written(lexeme.start, lexeme.end))
+        shown = shortened(self._flat.shown(lexeme.start, lexeme.end))
         self._grammar(
             kinds.UNEXPECTED, lexeme.start, f"expected {expected}, got {shown}", "remove it, or add what is missing"
         )
@@ -403,12 +374,13 @@ class _Reader:
         first = 0 if lexeme.quoting == "not opened" else 1
         return text[first:] if lexeme.quoting == "not closed" else text[first:-1]
 
+    def _key_shown(self, frame: Frame) -> str:
+        lexeme = frame.key_lexeme
+        return SHOWN if lexeme and self._flat.is_secret(lexeme.start, lexeme.end) else shortened(frame.key)
+
     def _next_is(self, index: int, mark: str) -> bool:
         after = self._lexemes[index + 1 : index + 2]
         return bool(after) and after[0].kind == "mark" and self._text(after[0]) == mark
-
-    def _line(self, place: int) -> int:
-        return self._flat.template.source.count("\n", 0, self._flat.start(place)) + 1
 
     def _find_free_keys(self) -> Iterator[str]:
         taken = {self._content(lexeme) for lexeme in self._lexemes if lexeme.kind != "mark"}

@@ -8,12 +8,12 @@ from postback_conformance.lint import kinds
 from postback_conformance.lint.finding import Edit, Finding
 from postback_conformance.lint.flat import TOKEN, FlatText
 from postback_conformance.lint.json_lexemes import Lexeme
+from postback_sender.template.escaping import JSON_SCALAR
 from postback_sender.template.nodes import Join, TokenNode
 
 Role = Literal["key", "value", "body"]
 """What a bare value stands for: a key, a value inside an object or array, or the body as a whole."""
 
-_SCALAR = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null", re.ASCII)
 _PLAIN_WORD = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 # Words of other languages for values JSON has, or has not: quotes would turn them into texts.
 _FOREIGN_CONSTANTS = frozenset({"true", "false", "null", "none", "nil", "undefined", "nan", "infinity"})
@@ -27,7 +27,7 @@ def string_findings(flat: FlatText, lexeme: Lexeme) -> Iterator[Finding]:
     """Find what is wrong with a string: its quotes, control characters, escapes."""
     text = flat.text
     first, last = lexeme.start, lexeme.end - 1
-    written = shortened(flat.written(first, lexeme.end))
+    written = shortened(flat.shown(first, lexeme.end))
     match lexeme.quoting:
         case "odd":
             edits = [flat.edit(place, place + 1, flat.quote(place)) for place in (first, last) if text[place] != '"']
@@ -62,7 +62,7 @@ def string_findings(flat: FlatText, lexeme: Lexeme) -> Iterator[Finding]:
         yield flat.finding(
             kinds.BAD_ESCAPE,
             bad.start(),
-            message=f"JSON has no escape {shortened(flat.written(bad.start(), bad.end()))}",
+            message=f"JSON has no escape {shortened(flat.shown(bad.start(), bad.end()))}",
             advice=r"write \\ for a backslash that is text",
         )
 
@@ -81,6 +81,22 @@ def _control_characters(flat: FlatText, lexeme: Lexeme) -> Iterator[Finding]:
     )
 
 
+def comment_finding(flat: FlatText, lexeme: Lexeme) -> Finding:
+    """Say of a comment that there is no such thing, and read its tokens no further."""
+    flat.forget(lexeme.start, lexeme.end)
+    text, first = flat.text, lexeme.start
+    while text[first - 1 : first] in {" ", "\t"}:
+        first -= 1
+    is_closed = text.startswith("//", lexeme.start) or text.endswith("*/", lexeme.start + 2, lexeme.end)
+    return flat.finding(
+        kinds.COMMENT,
+        lexeme.start,
+        message=f"JSON has no comments, and this is one: {shortened(flat.shown(lexeme.start, lexeme.end))}",
+        advice="remove it",
+        edits=[flat.edit(first, lexeme.end, "")] if is_closed else (),
+    )
+
+
 def bare_findings(
     flat: FlatText, lexeme: Lexeme, *, role: Role, is_number: Callable[[TokenNode, Join | None], bool]
 ) -> Iterator[Finding]:
@@ -92,13 +108,14 @@ def bare_findings(
     ]
     if TOKEN in text and role != "key":
         yield from _unquoted(flat, lexeme, text, quotes, is_number)
-    elif TOKEN not in text and (role == "key" or not _SCALAR.fullmatch(text)):
+    elif TOKEN not in text and (role == "key" or not JSON_SCALAR.fullmatch(text)):
+        shown = shortened(flat.shown(lexeme.start, lexeme.end))
         is_certain = _PLAIN_WORD.fullmatch(text) and (role == "key" or text.lower() not in _FOREIGN_CONSTANTS)
         yield flat.finding(
             kinds.BARE_WORD,
             lexeme.start,
-            message=f"{shortened(text)} stands without quotes and is no number, true, false or null",
-            advice=f'write "{shortened(text)}", or what JSON has for it',
+            message=f"{shown} stands without quotes and is no number, true, false or null",
+            advice=f'write "{shown}", or what JSON has for it',
             edits=quotes if is_certain and role != "body" else (),
         )
 
@@ -113,7 +130,7 @@ def _unquoted(
     token = flat.tokens[flat.text.index(TOKEN, lexeme.start)]
     if text == TOKEN and is_number(token, flat.join_around(lexeme.start)):
         return
-    what = f"{{{token.name}}}" if text == TOKEN else shortened(flat.written(lexeme.start, lexeme.end))
+    what = f"{{{token.name}}}" if text == TOKEN else shortened(flat.shown(lexeme.start, lexeme.end))
     yield flat.finding(
         kinds.UNQUOTED,
         lexeme.start,

@@ -31,6 +31,20 @@ ADJACENT: Final = FindingKind(
     "nobody can tell where one value ends and the next begins: 12 and 3 arrive like 1 and 23",
 )
 
+DOUBLE_BRACES: Final = FindingKind(
+    "template.double-braces", "MUST", "the value arrives in braces: no id is found by it, and no amount can be read"
+)
+VARIABLE_IN_BODY: Final = FindingKind(
+    "template.variable-in-body",
+    "SHOULD",
+    "the value arrives with a $ before it; a name that no token has arrives empty, or as it is written here",
+)
+FOREIGN_MACRO: Final = FindingKind(
+    "template.foreign-macro", "MUST", "nothing is put in: this text arrives in place of the value, in every postback"
+)
+SYNTAX: Final = FindingKind("template.syntax", "MUST", "nothing can be sent, and what follows has not been looked at")
+
+COMMENT: Final = FindingKind("json.comment", "MUST", _REFUSED)
 UNQUOTED: Final = FindingKind(
     "json.token-unquoted",
     "MUST",
@@ -86,12 +100,23 @@ DUPLICATE_PARAMETER: Final = FindingKind(
 TOKEN_AS_NAME: Final = FindingKind(
     "query.token-as-name", "SHOULD", "every postback has other parameters, so none can be asked for by name"
 )
+QUERY_SEPARATOR: Final = FindingKind(
+    "query.join-separator",
+    "MUST",
+    "orders of one line pass, in longer ones lines are lost: the largest sales are cut short",
+)
+IN_AUTHORITY: Final = FindingKind(
+    "url.token-in-authority", "MUST", "the value decides which server gets the sale, and an empty one leaves no URL"
+)
 IN_FRAGMENT: Final = FindingKind("url.token-in-fragment", "MUST", "what follows # is never sent")
 
 FORMAT_MISMATCH: Final = FindingKind(
     "body.format-mismatch",
     "MUST",
     "the content type says one thing and the body is another, and values are escaped for the wrong one",
+)
+BYTE_ORDER_MARK: Final = FindingKind(
+    "body.byte-order-mark", "MUST", "strict parsers refuse the body, others take the mark for a part of the first name"
 )
 NOT_WELL_FORMED: Final = FindingKind("body.not-well-formed", "MUST", _REFUSED)
 RAW_VALUES: Final = FindingKind(

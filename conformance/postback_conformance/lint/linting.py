@@ -9,15 +9,18 @@ from postback_conformance.lint import kinds
 from postback_conformance.lint.fields import Field, Outline
 from postback_conformance.lint.finding import Finding
 from postback_conformance.lint.flat import JOIN, MARKS, TOKEN, FlatText
+from postback_conformance.lint.foreign_macros import macro_findings
 from postback_conformance.lint.json_outline import json_outline
 from postback_conformance.lint.meaning import adjacent_findings, missing_findings, money_findings
 from postback_conformance.lint.probing import form_findings, raw_findings, raw_url_findings
 from postback_conformance.lint.query_outline import form_outline, url_outline
 from postback_conformance.lint.secret_values import header_secrets, url_secrets
+from postback_conformance.lint.settings_places import SettingsPlaces
 from postback_conformance.lint.spelling import Spelling, brace_findings, name_findings
+from postback_conformance.lint.syntax import syntax_finding
 from postback_conformance.lint.xml_outline import xml_outline
-from postback_sender.notification import BodyFormat, Notification
-from postback_sender.template import Template
+from postback_sender.notification import BodyFormat, Notification, NotificationSource, parse_notification
+from postback_sender.template import Template, TemplateSyntaxError
 
 # How a body begins tells its format, unless it begins with a token.
 _LOOKS: tuple[tuple[BodyFormat, re.Pattern[str]], ...] = (
@@ -34,10 +37,7 @@ def lint(notification: Notification) -> tuple[Finding, ...]:
     Read the notification without an environment, so that no secret of yours is taken for one written out.
     """
     spelling = Spelling(notification)
-    # Read again: what came out of the environment is not what is written.
-    source = notification.url
-    url = FlatText(Template.parse(source.source, options=source.options, name=source.name), "url", spelling.spelled)
-    body = FlatText(notification.body, "body", spelling.spelled) if notification.body else None
+    url, body = flat_url(notification, spelling), flat_body(notification, spelling)
     flats = [url] if body is None else [url, body]
     in_url = _in_order(_url_findings(url, spelling))
     if notification.query_fields:
@@ -51,7 +51,39 @@ def lint(notification: Notification) -> tuple[Finding, ...]:
     )
 
 
+def lint_source(source: NotificationSource) -> tuple[Finding, ...]:
+    """Return the findings of settings as written; places in templates that they hold are places in their file.
+
+    A template that cannot be read is a finding; settings that cannot be are a `NotificationError`.
+    """
+    try:
+        notification = parse_notification(source, None)
+    except TemplateSyntaxError as error:
+        return (syntax_finding(error, source),)
+    places = SettingsPlaces(source)
+    return tuple(places.placed(finding, notification) for finding in lint(notification))
+
+
+def flat_url(notification: Notification, spelling: Spelling) -> FlatText:
+    """Return the flat text of the URL as it is written."""
+    # Read again: what came out of the environment is not what is written.
+    source = notification.url
+    flat = FlatText(Template.parse(source.source, options=source.options, name=source.name), "url", spelling.spelled)
+    flat.hide_secrets(is_query=True)
+    return flat
+
+
+def flat_body(notification: Notification, spelling: Spelling) -> FlatText | None:
+    """Return the flat text of the body, or None where there is none."""
+    if notification.body is None:
+        return None
+    flat = FlatText(notification.body, "body", spelling.spelled)
+    flat.hide_secrets(is_query=(_looks(flat) or notification.body_format) == "query")
+    return flat
+
+
 def _url_findings(flat: FlatText, spelling: Spelling) -> Iterator[Finding]:
+    yield from macro_findings(flat, spelling)
     outline = url_outline(flat)
     yield from _of_any_format(flat, spelling, outline.fields)
     yield from outline.findings
@@ -61,6 +93,8 @@ def _url_findings(flat: FlatText, spelling: Spelling) -> Iterator[Finding]:
 
 def _body_findings(notification: Notification, flat: FlatText, spelling: Spelling) -> Iterator[Finding]:
     looks = _looks(flat) or notification.body_format
+    about_text = [*_byte_order_mark(flat), *macro_findings(flat, spelling)]
+    yield from about_text
     outline = _outline(flat, looks, spelling)
     yield from _of_any_format(flat, spelling, outline.fields)
     if looks != notification.body_format:
@@ -73,9 +107,20 @@ def _body_findings(notification: Notification, flat: FlatText, spelling: Spellin
         )
         return
     yield from outline.findings
-    if not any(finding.level == "MUST" for finding in outline.findings):
+    if not any(finding.level == "MUST" for finding in (*about_text, *outline.findings)):
         yield from form_findings(notification, flat.template, spelling)
         yield from raw_findings(notification, flat, spelling)
+
+
+def _byte_order_mark(flat: FlatText) -> Iterator[Finding]:
+    if flat.has_byte_order_mark:
+        yield flat.finding_at(
+            kinds.BYTE_ORDER_MARK,
+            0,
+            message="the body begins with a byte order mark, U+FEFF, which no editor shows",
+            advice="remove it: save the file as UTF-8 without a byte order mark",
+            edits=[flat.source_edit(0, 1, "")],
+        )
 
 
 def _looks(flat: FlatText) -> BodyFormat | None:

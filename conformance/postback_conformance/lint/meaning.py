@@ -8,7 +8,7 @@ from postback_conformance.lint.finding import Finding, FindingKind, finding_of
 from postback_conformance.lint.flat import JOIN_END, TOKEN, FlatText
 from postback_conformance.lint.spelling import Spelling
 from postback_sender.notification import Notification
-from postback_sender.template.nodes import TokenNode
+from postback_sender.template.nodes import TokenNode, separator_of
 
 # Two questions about money: whose it is, and as of when. A key answers them by its words, a token by its name.
 _PAYOUT_WORDS = frozenset({"payout", "payouts", "commission", "commissions", "earning", "earnings", "cashback"})
@@ -103,9 +103,9 @@ def adjacent_findings(flat: FlatText) -> Iterator[Finding]:
                 "or give each a field of its own",
             )
     for place, join in flat.joins.items():
-        separator = flat.template.options.join_separator if join.separator is None else join.separator
-        is_run_together = flat.text[place - 1 : place] == TOKEN and isinstance(join.body[0], TokenNode)
-        if flat.text[place] == JOIN_END and not separator and is_run_together:
+        begins_with_token = isinstance(join.body[0] if join.body else None, TokenNode)
+        is_run_together = begins_with_token and flat.text[place - 1 : place] == TOKEN
+        if flat.text[place] == JOIN_END and is_run_together and not separator_of(join, flat.template.options):
             yield flat.finding_at(
                 kinds.ADJACENT,
                 join.start,

@@ -1,6 +1,5 @@
 """Renders a body for chosen events and has it read back: what no outline has explained shows here."""
 
-import re
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -14,14 +13,16 @@ from postback_sender.errors import RenderError
 from postback_sender.event import Event, example_event
 from postback_sender.notification import BodyFormat, Notification
 from postback_sender.template import Template
+from postback_sender.template.errors import locate
+from postback_sender.template.literal import literal_of
 from postback_sender.template.matching import Match
 from postback_sender.template.nodes import Join, Text, TokenNode
 from postback_sender.tokens import Token
 
-# Literal text as it is written, letter by letter or escape by escape.
-_PIECE = re.compile(r"\\[{}\"]|.", re.DOTALL)
 # What a person may type, and what breaks each format when nobody escapes it.
 _HOSTILE: dict[BodyFormat, str] = {"json": 'Balls "Pro"', "xml": "Balls & <Bats>", "query": "50% off & more"}
+# Taking a text apart takes as long as making the pattern for it: seconds, for thousands of tokens.
+_MOST_NODES = 1000
 _TYPED_BY_PEOPLE = frozenset({"text", "url"})
 
 
@@ -79,10 +80,14 @@ def raw_url_findings(flat: FlatText, spelling: Spelling) -> Iterator[Finding]:
 
 
 def _typed_by_people(flat: FlatText, spelling: Spelling) -> Iterator[tuple[TokenNode, Token]]:
+    """Yield the tokens of texts, each where it stands first."""
+    first: dict[str, int] = {}
     for place, node in flat.tokens.items():
-        token = spelling.token(node.name, flat.join_around(place))
+        first.setdefault(node.name, place)
+    for name, place in first.items():
+        token = spelling.token(name, flat.join_around(place))
         if token and token.type in _TYPED_BY_PEOPLE:
-            yield node, token
+            yield flat.tokens[place], token
 
 
 def _events(notification: Notification, template: Template, spelling: Spelling) -> Iterator[tuple[str, Event]]:
@@ -142,25 +147,26 @@ def _not_well_formed(notification: Notification, template: Template, body: bytes
     advice = "`postback render` shows the body; mend the template there"
     if offset is None:
         return finding_of(kinds.NOT_WELL_FORMED, template.name, message=message, advice=advice)
-    return finding_at(kinds.NOT_WELL_FORMED, template.name, template.source, offset, message=message, advice=advice)
+    line, column, _ = locate(template.source, offset)
+    return finding_at(kinds.NOT_WELL_FORMED, template.name, (line, column), message=message, advice=advice)
 
 
 def _origin(notification: Notification, template: Template, body: bytes, fault: Fault) -> int | None:
     """Return the offset in the template that a fault of the rendered body comes from, or None when it is unknown."""
+    if fault.span is None or len(template.nodes) > _MOST_NODES:
+        return None
     read = template.match(body, context=notification.body_format)
-    if fault.span is None or not isinstance(read, Match):
+    if not isinstance(read, Match):
         return None
     position, begun = fault.span[0], 0
     values = iter(read.values)
     for node in template.nodes:
         match node:
-            case Text(text):
-                literal = text.encode()
-                if position < begun + len(literal):
-                    letters = len(literal[: position - begun].decode("utf-8", "ignore"))
-                    written = list(_PIECE.finditer(template.source, node.start, node.end))
-                    return written[letters].start()
-                begun += len(literal)
+            case Text():
+                literal = literal_of([node], begin=node.start, source=template.source)
+                if position < begun + len(literal.data):
+                    return literal.offset(position - begun)
+                begun += len(literal.data)
             case TokenNode():
                 begun = next(values).span[1]
                 if position < begun:

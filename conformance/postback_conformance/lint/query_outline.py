@@ -10,6 +10,8 @@ from postback_conformance.lint import kinds
 from postback_conformance.lint.fields import Field, Outline
 from postback_conformance.lint.finding import Finding
 from postback_conformance.lint.flat import JOIN, JOIN_END, MARKS, TOKEN, FlatText
+from postback_conformance.lint.query_joins import join_findings
+from postback_conformance.redaction import SHOWN
 
 # RFC 3986 §3.4, with the square brackets that many write as they are; a URL may have a fragment, too.
 _RAW = re.compile(rf"[^!$-;=?-\[\]_a-z~{MARKS}]+")
@@ -37,7 +39,8 @@ class QueryOutline(Outline, frozen=True):
 
 def form_outline(flat: FlatText) -> QueryOutline:
     """Return what can be read of a form body."""
-    return _outline(flat, 0, len(flat.text), [*_letters(flat, 0, _RAW)])
+    beyond = len(flat.text)
+    return _outline(flat, 0, beyond, [*_letters(flat, 0, _RAW), *join_findings(flat, range(beyond), -1, _RAW)])
 
 
 def url_outline(flat: FlatText) -> QueryOutline:
@@ -45,9 +48,20 @@ def url_outline(flat: FlatText) -> QueryOutline:
     text = flat.text
     authority = _AUTHORITY.match(text)
     begun = authority.end() if authority else 0
+    host = text.rfind("@", 0, begun) + 1
     beyond = text.find("#", begun) if "#" in text[begun:] else len(text)
     question = text.find("?", begun, beyond)
     findings = [*_letters(flat, begun, _RAW_IN_URL)]
+    place = next((place for place in range(host, begun) if text[place] in TOKEN + JOIN), -1)
+    if place >= 0:
+        findings.append(
+            flat.finding(
+                kinds.IN_AUTHORITY,
+                place,
+                message=f"{flat.shown(place, place + 1)} stands in the host or port of the URL",
+                advice="write the host and port out, or take them from the environment: ${HOST}",
+            )
+        )
     place = text.find(TOKEN, beyond)
     if place >= 0:
         findings.append(
@@ -58,6 +72,7 @@ def url_outline(flat: FlatText) -> QueryOutline:
                 advice="write %23 for a # that is text, or move the token before it",
             )
         )
+    findings += join_findings(flat, range(begun, beyond), question if question >= 0 else beyond, _RAW_IN_URL)
     outline = _outline(flat, question + 1 if question >= 0 else beyond, beyond, findings)
     path = tuple(flat.tokens_in(begun, question if question >= 0 else beyond))
     if not path:
@@ -104,19 +119,22 @@ def _token_as_name(flat: FlatText, pair: Pair) -> Finding:
 def _letters(flat: FlatText, begun: int, raw: re.Pattern[str]) -> Iterator[Finding]:
     """Find the letters from a place on that a query cannot hold; one finding for each run of them."""
     for found in raw.finditer(flat.text, begun):
-        stretches = _without(flat.doubtful, found.start(), found.end())
+        stretches = _without(flat.judged, found.start(), found.end())
         for first, beyond in stretches:
             letters = flat.text[first:beyond]
             replacement = "" if _is_layout(flat.text, first, beyond) else quote(letters, safe="", errors="replace")
             advice = f"write {replacement}" if replacement else "remove it"
+            is_secret = flat.is_secret(first, beyond)
             yield flat.finding(
                 kinds.RAW_CHARACTER,
                 first,
-                message=f"{letters[:20]!r} cannot stand in a query as it is",
-                advice=advice,
+                message=f"{SHOWN if is_secret else repr(letters[:20])} cannot stand in a query as it is",
+                advice="percent-encode it" if is_secret else advice,
                 edits=[flat.edit(first, beyond, replacement)],
             )
     for found in _BAD_PERCENT.finditer(flat.text, begun):
+        if found.start() in flat.judged:
+            continue
         yield flat.finding(
             kinds.BAD_PERCENT,
             found.start(),
@@ -126,9 +144,9 @@ def _letters(flat: FlatText, begun: int, raw: re.Pattern[str]) -> Iterator[Findi
         )
 
 
-def _without(doubtful: set[int], first: int, beyond: int) -> Iterator[tuple[int, int]]:
-    """Cut a stretch at the braces that are a finding of their own."""
-    for place in [place for place in range(first, beyond) if place in doubtful]:
+def _without(judged: set[int], first: int, beyond: int) -> Iterator[tuple[int, int]]:
+    """Cut a stretch at the letters that have a finding of their own."""
+    for place in [place for place in range(first, beyond) if place in judged]:
         if first < place:
             yield first, place
         first = place + 1

@@ -2,16 +2,21 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from postback_conformance.lint import kinds
 from postback_conformance.lint.finding import Finding
 from postback_conformance.lint.flat import FlatText
+from postback_conformance.redaction import SHOWN
 from postback_sender.notification import Notification
 from postback_sender.template.compiler import ITEMS
 from postback_sender.template.nodes import Join, TokenNode
 from postback_sender.token_model import DIGITS
 from postback_sender.tokens import Token
 
+# Each costs milliseconds, and nobody reads the advice for the hundredth name that does not exist.
+_MOST_HINTS = 100
+_LONGEST_NAME = 64
 _NUMBERS = frozenset({"money", "number"})
 
 
@@ -20,7 +25,14 @@ class Spelling:
 
     def __init__(self, notification: Notification) -> None:
         self.event = notification.event
-        self._catalogue = notification.catalogue
+        self._catalogue = catalogue = notification.catalogue
+        self._folded = {
+            False: {token.name.casefold() for token in catalogue.tokens(self.event)},
+            True: {token.name.casefold() for token in catalogue.item_fields(self.event)},
+        }
+        # Asked for again at every place that has the name.
+        self._nearest = cache(catalogue.nearest)
+        self._hinted: set[str] = set()
 
     def token(self, name: str, join: Join | None) -> Token | None:
         """Return the token of a name, case aside, or None; inside a join, `i.sku` is the field `sku`."""
@@ -41,8 +53,9 @@ class Spelling:
             return None
         if self._catalogue.find(self.event, field, of_items=bool(dot)) is not None:
             return name
-        nearest = self._catalogue.nearest(self.event, field, of_items=bool(dot))
-        return f"{owner}{dot}{nearest}" if nearest and nearest.casefold() == field.casefold() else None
+        if field.casefold() not in self._folded[bool(dot)]:
+            return None
+        return f"{owner}{dot}{self._nearest(self.event, field, of_items=bool(dot))}"
 
     def is_number(self, node: TokenNode, join: Join | None) -> bool:
         """Tell whether a token's value is always there and always a number, as JSON writes numbers."""
@@ -54,9 +67,14 @@ class Spelling:
         owner, dot, field = name.rpartition(".")
         if dot and (join is None or owner != join.variable):
             return f'item fields stand inside a join over the items, {{join(items, {owner}, "…")}}'
-        if nearest := self._catalogue.nearest(self.event, field, of_items=bool(dot)):
+        if self._is_worth_a_hint(field) and (nearest := self._nearest(self.event, field, of_items=bool(dot))):
             return f"did you mean {{{owner}{dot}{nearest}}}?"
         return "no source names such an item field" if dot else f"declare it under [tokens.{name}] if it is yours"
+
+    def _is_worth_a_hint(self, name: str) -> bool:
+        if len(self._hinted) < _MOST_HINTS and len(name) <= _LONGEST_NAME:
+            self._hinted.add(name)
+        return name in self._hinted
 
     def official_in(self, token: Token) -> str | None:
         """Return the official name when the catalogue's text about a token mentions it."""
@@ -70,7 +88,9 @@ def name_findings(flat: FlatText, spelling: Spelling) -> Iterator[Finding]:
         if node.start in flat.unclosed:
             continue
         spelled = spelling.spelled(node.name, join)
-        if spelled != node.name:
+        if node.start in flat.foreign:
+            yield _foreign(flat, spelling, node, join)
+        elif spelled != node.name:
             yield _unknown(flat, spelling, node, join, spelled)
         elif len(node.source) != len(node.name) + 2:
             yield flat.finding_at(
@@ -96,6 +116,47 @@ def name_findings(flat: FlatText, spelling: Spelling) -> Iterator[Finding]:
 def _tokens(flat: FlatText) -> Iterator[tuple[TokenNode, Join | None]]:
     for place, node in flat.tokens.items():
         yield node, flat.join_around(place)
+
+
+def _foreign(flat: FlatText, spelling: Spelling, node: TokenNode, join: Join | None) -> Finding:
+    """Say what to write for a token with braces or a `$` around it."""
+    start, end = flat.foreign[node.start]
+    written, spelled, token = (
+        flat.template.source[start:end],
+        spelling.spelled(node.name, join),
+        spelling.token(node.name, join),
+    )
+    shown = " ".join(written.split())
+    advice = f"write {{{spelled or node.name}}}"
+    # A sum of money may well have a $ before it.
+    may_be_text = flat.slot == "body" and written.startswith("$") and (token is None or token.type == "money")
+    if "{{" not in written:
+        return flat.finding_at(
+            kinds.VARIABLE_IN_BODY,
+            start,
+            message=f"{shown} is no variable here: those of the environment are put into the URL and headers only",
+            advice=f"{advice}, unless the $ belongs to the sum"
+            if spelled and may_be_text
+            else advice
+            if spelled
+            else "write the text itself, or a token; `postback tokens` prints them",
+            edits=[] if may_be_text else [flat.source_edit(start, end, f"{{{spelled}}}")],
+        )
+    if not spelled:
+        return flat.finding_at(
+            kinds.DOUBLE_BRACES,
+            start,
+            message=f"{shown} has braces within braces, and no token is called {node.name}",
+            advice=f"one pair of braces makes a token; {spelling.hint(node.name, join)}",
+        )
+    begun = start + 1 if may_be_text else start
+    return flat.finding_at(
+        kinds.DOUBLE_BRACES,
+        start,
+        message=f"{shown} has double braces: the value arrives in braces",
+        advice=rf"{advice}; braces that are text are written \{{ and \}}",
+        edits=[flat.source_edit(begun, end, f"{{{spelled}}}")],
+    )
 
 
 def _unknown(flat: FlatText, spelling: Spelling, node: TokenNode, join: Join | None, spelled: str | None) -> Finding:
@@ -130,11 +191,12 @@ def brace_findings(flat: FlatText) -> Iterator[Finding]:
     for start, (name, is_certain) in flat.unclosed.items():
         end = flat.name_end(start)
         got = source[end : end + 1]
+        shown = name if is_certain or not flat.is_secret_at(start) else SHOWN
         yield flat.finding_at(
             kinds.NOT_CLOSED,
             start,
-            message=f"{{{name} is not closed: expected '}}', got {repr(got) if got else 'the end'}",
-            advice=rf"write {{{name}}}, or \{{{name} when the brace is text",
+            message=f"{{{shown} is not closed: expected '}}', got {repr(got) if got else 'the end'}",
+            advice=rf"write {{{shown}}}, or \{{{shown} when the brace is text",
             edits=[flat.source_edit(end, end, "}")] if is_certain else (),
         )
     opened: list[tuple[int, bool]] = []

@@ -5,6 +5,7 @@ Whether tags match is left to a parser: `probing` renders the template and has i
 
 import html
 import re
+from collections import Counter
 
 from postback_conformance.lint import kinds
 from postback_conformance.lint.fields import Field, Outline
@@ -22,6 +23,7 @@ _NAME = re.compile(rf"/?([^\s<>/=\"'{MARKS}]+)")
 _ATTRIBUTE = re.compile(r"""(?<![^\s=<>"'/])([^\s=<>"'/]++)\s*+=\s*+("[^"]*+"|'[^']*+'|[^\s<>"']++)""")
 _REFERENCE = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9A-Fa-f]+);)(?:(?P<name>[A-Za-z]\w*);)?", re.ASCII)
 _MARKUP = re.compile(rf"{_REFERENCE.pattern}|<", re.ASCII)
+_ENTITY = re.compile(r"<!ENTITY\s++([^\s%>]++)")
 _DECLARATION = "<?xml"
 
 
@@ -36,6 +38,9 @@ class _Reader:
     def __init__(self, flat: FlatText) -> None:
         self._flat = flat
         self._open: list[str] = []
+        self._open_by_name: Counter[str] = Counter()
+        self._declared = frozenset(_ENTITY.findall(flat.text))
+        self._has_document_type = "<!DOCTYPE" in flat.text
         self.fields: list[Field] = []
         self.findings: list[Finding] = []
 
@@ -101,6 +106,7 @@ class _Reader:
         is_end = flat.text[first] == "/"
         if not is_end:
             self._open.append(name)
+            self._open_by_name[name] += 1
         seen: set[str] = set()
         position = named.end() if named else first
         for attribute in _ATTRIBUTE.finditer(flat.text, position, beyond):
@@ -108,11 +114,16 @@ class _Reader:
             self._attribute(piece.start(), attribute, seen)
             position = attribute.end()
         self._in_tag(piece.start(), position, beyond)
-        if is_end and name in self._open:
-            while self._open.pop() != name:
+        if is_end and self._open_by_name[name]:
+            while self._close() != name:
                 pass
         elif not is_end and flat.text[beyond - 1] == "/":
-            self._open.pop()
+            self._close()
+
+    def _close(self) -> str:
+        name = self._open.pop()
+        self._open_by_name[name] -= 1
+        return name
 
     def _attribute(self, tag: int, attribute: re.Match[str], seen: set[str]) -> None:
         flat, name, value = self._flat, attribute[1].strip(JOIN + JOIN_END), attribute[2]
@@ -147,7 +158,7 @@ class _Reader:
             flat.finding(
                 kinds.TOKEN_IN_TAG,
                 place,
-                message=f"{{{name}}} stands in the tag that begins in line {self._line(tag)}, without quotes",
+                message=f"{{{name}}} stands in the tag that begins in line {self._flat.line(tag)}, without quotes",
                 advice=advice,
                 edits=edits or (),
             )
@@ -156,19 +167,21 @@ class _Reader:
     def _markup(self, first: int, beyond: int) -> None:
         flat = self._flat
         for found in _MARKUP.finditer(flat.text, first, beyond):
+            if found["name"] in self._declared:
+                continue
+            # An entity may be declared in a file that the document type names.
+            is_certain = not (found["name"] and self._has_document_type)
             place, replacement, end = found.start(), *_escaped(found)
+            shown = flat.shown(place, found.end())
             self.findings.append(
                 flat.finding(
                     kinds.MARKUP,
                     place,
-                    message=f"{found[0]} is not XML here",
-                    advice=f"write {replacement}",
-                    edits=[flat.edit(place, end, replacement)],
+                    message=f"{shown} is not XML here",
+                    advice=f"write {replacement}" if shown == found[0] else "escape it",
+                    edits=[flat.edit(place, end, replacement)] if is_certain else (),
                 )
             )
-
-    def _line(self, place: int) -> int:
-        return self._flat.template.source.count("\n", 0, self._flat.start(place)) + 1
 
 
 def _escaped(found: re.Match[str]) -> tuple[str, int]:
