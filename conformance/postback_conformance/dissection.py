@@ -8,7 +8,7 @@ from itertools import chain, zip_longest
 import msgspec
 
 from postback_conformance.certainty import certainties
-from postback_conformance.departure import Departure, departure
+from postback_conformance.departure import Departure, departure, url_departure
 from postback_conformance.explanation import Part
 from postback_conformance.token_values import target_template
 from postback_conformance.wanted_url import VARIABLE
@@ -65,19 +65,19 @@ class Dissection(msgspec.Struct, frozen=True, kw_only=True):
         return conflicts
 
 
-def dissect(
-    notification: Notification, data: bytes, part: Part, *, shown: bytes | None = None
-) -> Dissection | Departure:
+def dissect(notification: Notification, data: bytes, part: Part, *, reveal: bool = False) -> Dissection | Departure:
     """Return what a captured body or URL says, or where it leaves the template; places are those in `data`.
 
     One line end after everything is not counted when the template ends without: files have one, requests have not. Of
-    a URL, scheme and server may be missing or different ones: tunnels change them. `shown` is what a departure quotes
-    instead of `data`: as long, with secrets blotted out.
+    a URL, scheme and server may be missing or different ones: tunnels change them. A departure quotes no secret of a
+    URL unless `reveal` says so; the values that were read are all there.
     """
     template, text_format, first, text = _subject(notification, data, part)
     found = template.match(text, context=text_format)
     if not isinstance(found, Match):
-        return departure(template, text, found, shown=data if shown is None else shown, first=first)
+        if part == "body":
+            return departure(template, text, found, text_format=text_format)
+        return url_departure(notification.url, template, text, data=data, first=first, reveal=reveal)
     placed = list(zip(placed_tokens(template.nodes, text_format), certainties(template, text_format), strict=True))
     raw = template.options.escaping == "raw"
 
@@ -100,6 +100,17 @@ def dissect(
     return Dissection(
         values=read(found.values, [each for each in placed if each[0].join is None]),
         items=tuple(tuple(chain.from_iterable(parts)) for parts in zip_longest(*entries, fillvalue=())),
+    )
+
+
+def joined(dissections: Sequence[Dissection]) -> Dissection:
+    """Return what several parts of one request say together; places are those in each part."""
+    return Dissection(
+        values=tuple(chain.from_iterable(each.values for each in dissections)),
+        items=tuple(
+            tuple(chain.from_iterable(parts))
+            for parts in zip_longest(*(each.items for each in dissections), fillvalue=())
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from postback_sender.template.compiler import ITEMS
 from postback_sender.template.context import Context
 from postback_sender.template.errors import locate
 from postback_sender.template.escaping import ESCAPES
-from postback_sender.template.nodes import Join, Text, TokenNode
+from postback_sender.template.nodes import Join, Text, TokenNode, separator_of
 from postback_sender.template.places import placed_tokens
 
 Part = Literal["url", "body"]
@@ -133,14 +133,16 @@ def _runs(template: Template, event: Event) -> Iterator[_Run]:
                 # A list that no event has is left as it is written.
                 yield (source if template.options.unknown_token == "keep" else ""), event.values, None
             case Join():
-                yield from _item_runs(node, template.options.join_separator, event)
+                yield from _item_runs(node, separator_of(node, template.options), event)
 
 
 def _item_runs(join: Join, separator: str, event: Event) -> Iterator[_Run]:
+    prefix = f"{join.variable}."
+    outer = {name: value for name, value in event.values.items() if not name.startswith(prefix)}
     for number, item in enumerate(event.items, start=1):
-        scope = {**event.values, **{f"{join.variable}.{field}": value for field, value in item.items()}}
+        scope = {**outer, **{prefix + field: value for field, value in item.items()}}
         if number > 1:
-            yield (separator if join.separator is None else join.separator), scope, number
+            yield separator, scope, number
         for node in join.body:
             match node:
                 case Text(text):

@@ -7,7 +7,7 @@ from itertools import groupby
 import msgspec
 from msgspec.structs import replace
 
-from postback_conformance.readings import printable
+from postback_conformance.printable import printable
 from postback_sender.tokens import Catalogue, Certainty, Token
 
 # How many rows that differ by their number alone are folded into one.
@@ -21,6 +21,8 @@ CERTAINTIES: dict[Certainty, str] = {
     "third-party": "only a stranger says so",
     "own": "your settings declare it",
 }
+HOW_FIELDS = "Written in a join over the items, after its variable:"
+FIELDS_EXAMPLE = '{join(items, i, "…{i.sku}…")}'
 NO_TOKENS = (
     "No source names a token of it. Declare those your account offers, each in a table such as [tokens.Name] "
     "of the notification."
@@ -46,6 +48,13 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str
     rows: tuple[Row, ...]
+    of_items: bool = False
+
+
+def fitting(tokens: Iterable[Token], search: str) -> tuple[Token, ...]:
+    """Return the tokens whose name or meaning holds this text, upper and lower case being the same."""
+    wanted = search.casefold()
+    return tuple(token for token in tokens if wanted in token.name.casefold() or wanted in token.meaning.casefold())
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,12 +66,14 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[Group, ...]
 
 
-def sections(catalogue: Catalogue, kinds: Sequence[str]) -> list[Section]:
-    """Return a section for each of these kinds, in their order."""
+def sections(catalogue: Catalogue, kinds: Sequence[str], *, search: str = "") -> list[Section]:
+    """Return a section for each of these kinds, in their order; when searching, for those that have a fitting token."""
     told: dict[str, tuple[Token, ...]] = {}
     found: list[Section] = []
     for kind in kinds:
-        tokens = (*catalogue.tokens(kind), *catalogue.item_fields(kind))
+        tokens = fitting((*catalogue.tokens(kind), *catalogue.item_fields(kind)), search)
+        if search and not tokens:
+            continue
         same = next((before for before, theirs in told.items() if tokens and set(tokens) <= set(theirs)), None)
         left_out = [token.name for token in told[same] if token not in tokens] if same else []
         if same:
@@ -78,7 +89,7 @@ def sections(catalogue: Catalogue, kinds: Sequence[str]) -> list[Section]:
 def _groups(tokens: Iterable[Token]) -> Iterator[Group]:
     for (of_items, certainty, source), group in groupby(tokens, _provenance):
         lead = f"Item fields, {certainty}" if of_items else certainty.capitalize()
-        yield Group(title=f"{lead}: {source}", rows=tuple(_rows(group)))
+        yield Group(title=f"{lead}: {source}", rows=tuple(_rows(group)), of_items=of_items)
 
 
 def _provenance(token: Token) -> tuple[bool, Certainty, str]:
@@ -108,7 +119,9 @@ def markdown_page(shown: Iterable[Section]) -> str:
     for section in shown:
         parts.append(f"## `{section.kind}`")
         parts += [_text(words) for words in (section.meaning, section.note) if words]
-        parts += [f"{_text(group.title)}\n\n{_table(group.rows)}" for group in section.groups]
+        for group in section.groups:
+            how = [f"{HOW_FIELDS} `{FIELDS_EXAMPLE}`."] if group.of_items else []
+            parts += [_text(group.title), *how, _table(group.rows)]
     return "\n\n".join((*parts, _OF_YOUR_OWN)) + "\n"
 
 
@@ -140,8 +153,9 @@ _INTRODUCTION = """\
 # Tokens
 
 What a template may write between braces, by kind of event. `postback tokens` prints this page; `--event KIND` shows one
-kind, `--notification FILE.toml` the kind that a notification reports with the tokens it declares, and `--format json`
-the same for programs. Names are written in exactly these letters. An absent value is empty on the wire.
+kind, `--notification FILE.toml` the kind that a notification reports with the tokens it declares, `--search TEXT` the
+tokens with that text in name or meaning, and `--format json` the same for programs. Names are written in exactly these
+letters. An absent value is empty on the wire.
 
 How sure we are that a token exists:"""
 

@@ -6,6 +6,7 @@ arrived where it may stand is never shown.
 
 import re
 import string
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import takewhile
 from urllib.parse import parse_qsl, quote
@@ -50,8 +51,7 @@ class WantedUrl(msgspec.Struct, frozen=True, kw_only=True):
         """Return the path that arrived, up to where it may hold what came from the environment."""
         if not self.hides_path:
             return redacted_target(capture.path)
-        same = takewhile(lambda pair: pair[0] == pair[1], zip(capture.path, self.path_lead, strict=False))
-        return "".join(letter for letter, _ in same) + SHOWN
+        return capture.path[: self._same(capture.path)] + SHOWN
 
     def shown_names(self, names: list[str]) -> str:
         """Return the names of parameters that arrived; in a URL with variables, only the ones it names itself."""
@@ -61,12 +61,34 @@ class WantedUrl(msgspec.Struct, frozen=True, kw_only=True):
         """Return the query that arrived without secrets and without what may have come from the environment."""
         return redacted_target("?" + "&".join(map(self._shown_parameter, query.split("&"))))
 
+    def hidden_spans(self, target: str) -> Iterator[tuple[int, int]]:
+        """Yield where in a target what came from the environment may stand (first, beyond last), in reading order."""
+        path, _, query = target.partition("?")
+        if self.hides_path:
+            yield self._same(path), len(path)
+        begin = len(path) + 1
+        for parameter in query.split("&"):
+            end = begin + len(parameter)
+            if (hidden := self._hidden_from(parameter)) is not None:
+                yield begin + hidden, end
+            begin = end + 1
+
+    def _same(self, path: str) -> int:
+        """Return how much of a path is there before anything unknown may come."""
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(path, self.path_lead, strict=False))
+        return sum(1 for _ in same)
+
     def _shown_parameter(self, parameter: str) -> str:
+        hidden = self._hidden_from(parameter)
+        return parameter if hidden is None else parameter[:hidden] + SHOWN
+
+    def _hidden_from(self, parameter: str) -> int | None:
+        """Return from where on a parameter may hold what came from the environment."""
         written, equals, _value = parameter.partition("=")
         name = next(iter(names_of(written + "=")), "")
         if self._is_hidden(name):
-            return SHOWN
-        return f"{written}{equals}{SHOWN}" if name in self.hidden else parameter
+            return 0
+        return len(written + equals) if name in self.hidden else None
 
     def _is_hidden(self, name: str) -> bool:
         return self.hides_query and name not in self.names

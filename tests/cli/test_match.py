@@ -1,5 +1,6 @@
 """`match`: a captured body or URL taken apart by its template."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ import pytest
 
 from command_line import Run
 from postback_conformance.demo import demo_sources
+from postback_conformance.rules.examples import capture
+from postback_receiver import SqliteStore
 from postback_sender.event import encode_event, example_event
 
 NOTIFICATION = """
@@ -119,10 +122,10 @@ def test_what_could_be_read_in_another_way_is_marked(
     ("before", "after", "place", "expected"),
     [
         pytest.param(b'"name"', b'"nome"', "byte 18, line 1, column 19",
-                     "'ame\": \"' (n.toml, body, line 1, column 24)",
+                     "…'ame\": \"' (n.toml, body, line 1, column 24)",
                      id="in the text"),
         pytest.param(b'"qty": 1', b'"qtx": 1', "byte 87, line 2, column 53",
-                     "'y\": ' (n.toml, body, line 2, column 56)", id="in an item"),
+                     "…'y\": ' (n.toml, body, line 2, column 56)", id="in an item"),
         pytest.param(b'3"}', b'3"} ', "byte 113, line 2, column 79",
                      "the end (n.toml, body, line 2, column 97)", id="after the end"),
         pytest.param(b'"again": "1.2.3"}', b"", "byte 96, line 2, column 62",
@@ -162,6 +165,7 @@ def test_a_mismatch_as_data(run: Run, notification: Path) -> None:
         "column": 2,
         "expected": '\'"id": "\'',
         "got": "'}'",
+        "hint": "",
         "template": {"line": 1, "column": 2},
     }
 
@@ -191,8 +195,129 @@ def test_a_url_that_differs_is_shown_without_its_secrets(run: Run, notification:
 
     assert outcome.code == 1
     assert "byte 7, line 1, column 8" in outcome.out
-    assert "expected  'ck/' (n.toml, url, line 1, column 26)" in outcome.out
+    assert "expected  …'ck/' (n.toml, url, line 1, column 26)" in outcome.out
     assert "hunter2" not in outcome.text
+
+
+LITERAL = "http://127.0.0.1/p?api_key=s3cretLITERAL&id={ActionId}"
+VARIABLES = "http://127.0.0.1/${PATHSEC}/p?id={ActionId}&k=${K}"
+
+
+@pytest.mark.parametrize("flags", [[], ["--format", "json"]], ids=["text", "json"])
+@pytest.mark.parametrize(
+    ("url", "data", "secrets", "expected"),
+    [
+        pytest.param(LITERAL, "/p?api_key=WRONG&id=1", ("s3cret", "LITERAL", "WRONG"), "[hidden]", id="in it"),
+        pytest.param(LITERAL, "/p?api_key=s3cretX&id=1", ("s3cret", "LITERAL", "s3cretX"), "[hidden]", id="within it"),
+        pytest.param(LITERAL, "/p?apy_key=1", ("s3cret", "LITERAL"), "i_key=[hidden]", id="before it"),
+        pytest.param(VARIABLES, "/hunter2/q?id=1", ("hunter2", "unter2"), "p?id=", id="after a variable"),
+        pytest.param(VARIABLES, "/p/hunter2?hunter3=1", ("hunter2", "hunter3"), "p?id=", id="somewhere else"),
+        pytest.param("http://${HOST}/p", "http://hunter2/q", ("hunter2",), "p", id="in the host"),
+    ],
+)
+def test_a_departure_shows_no_secret_of_the_settings_or_the_environment(  # noqa: PLR0917  the columns of a table
+    run: Run, tmp_path: Path, flags: list[str], url: str, data: str, secrets: tuple[str, ...], expected: str
+) -> None:
+    (tmp_path / "n.toml").write_text(f"url = '{url}'")
+
+    outcome = run("match", "n.toml", "-", "--url", *flags, stdin=data.encode())
+
+    assert outcome.code == 1
+    assert expected in outcome.out
+    assert not any(secret in outcome.text for secret in secrets)
+
+
+def test_a_departure_can_be_revealed(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "n.toml").write_text(f"url = '{VARIABLES}'")
+
+    assert "hunter2/q" in run("match", "n.toml", "-", "--url", "--reveal", stdin=b"/hunter2/q?id=1").out
+
+
+def test_a_variable_that_is_not_what_the_environment_holds_is_noted_without_showing_either(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "n.toml").write_text("url = 'http://127.0.0.1/${A}/${B}/${C}?x=${B}'")
+    environment = {"A": "same one", "B": "hunter2"}
+    stdin = b"/same%20one/hunter3/c?x=hunter4"
+
+    text = run("match", "n.toml", "-", "--url", stdin=stdin, env=environment)
+    data = json.loads(run("match", "n.toml", "-", "--url", "--format", "json", stdin=stdin, env=environment).out)
+
+    assert text.out.count("differs from ${B} in the environment") == 2
+    assert "${A} in" not in text.out
+    assert "hunter" not in text.out
+    assert [value["as_in_environment"] for value in data["values"]] == [True, False, None, False]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        pytest.param(json.dumps(json.loads(BODY), indent=2).encode(), 1, id="laid out"),
+        pytest.param(json.dumps(json.loads(BODY), separators=(",", ":")).encode(), 1, id="packed"),
+        pytest.param(BODY.replace(b', "name"', b', \n"nome"'), 1, id="before another fault"),
+        pytest.param(BODY.replace(b'"name"', b'" name"'), 0, id="in a key"),
+        pytest.param(BODY.replace(b"items", b"itoms"), 0, id="a letter"),
+    ],
+)
+def test_other_white_space_is_called_by_its_name(run: Run, notification: Path, data: bytes, told: int) -> None:
+    outcome = run("match", notification, "-", stdin=data)
+
+    assert outcome.code == 1
+    assert outcome.out.count("the white space differs from the template's") == told
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    path = tmp_path / "captures.sqlite"
+    arrived = capture(b'{"status": "PENDING", "id": "1.2.3"}\n', target="/p/1.2.3?click=a%3Ab&token=hunter2")
+    kept = SqliteStore(path)
+    asyncio.run(kept.append(arrived))
+    kept.close()
+    (tmp_path / "c.toml").write_text(
+        "url = 'http://127.0.0.1/p/{ActionId}?click={RefClickId}&token=${TOKEN}'\nmethod = 'POST'\n"
+        'body = \'{"status": "{Status}", "id": "{ActionId}"}\''
+    )
+    return path
+
+
+def test_url_and_body_of_a_capture_make_one_event(run: Run, store: Path) -> None:
+    event = json.loads(run("match", "c.toml", store, "--capture", "exa", "--as-event").out)
+    data = run("match", "c.toml", store, "--capture", "exa", "--format", "json")
+
+    assert event["values"] == {"ActionId": "1.2.3", "RefClickId": "a:b", "Status": "PENDING"}
+    assert [json.loads(line)["part"] for line in lines(data.out)] == ["url", "body"]
+    assert "hunter2" not in data.text
+
+
+def test_a_capture_that_one_part_of_does_not_fit_makes_no_event(run: Run, store: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("url = 'http://127.0.0.1/q'\nmethod = 'POST'\nbody = '{Status}'")
+
+    outcome = run("match", "c.toml", store, "--capture", "exa", "--as-event")
+
+    assert outcome.code == 1
+    assert "url of exa, byte 1" in outcome.out
+    assert "values" not in outcome.out
+
+
+def test_the_bytes_of_a_capture_can_be_had_alone(run: Run, store: Path) -> None:
+    assert run("show", store, "exa", "--body-only").out == '{"status": "PENDING", "id": "1.2.3"}\n'
+    assert run("show", store, "exa", "--target-only").out == "/p/1.2.3?click=a%3Ab&token=[hidden]"
+    assert run("show", store, "exa", "--target-only", "--reveal").out == "/p/1.2.3?click=a%3Ab&token=hunter2"
+    assert run("show", store, "exa", "--target-only", "--body-only").code == 2
+
+
+@pytest.mark.parametrize(("capture_id", "code"), [("zzz", 4), ("", 2)], ids=["another id", "no id"])
+def test_a_capture_that_is_not_there_is_one_message(run: Run, store: Path, capture_id: str, code: int) -> None:
+    assert run("match", "c.toml", store, "--capture", capture_id).code == code
+
+
+def test_a_token_that_is_a_secret_somewhere_is_repeated_nowhere(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "n.toml").write_text("url = 'http://127.0.0.1/?api_key={SubId1}&x={SubId1}'")
+
+    outcome = run("match", "n.toml", "-", stdin=b"/?api_key=hunter2&x=1")
+
+    assert "elsewhere another value" in outcome.out
+    assert "hunter2" not in outcome.out
 
 
 def test_a_notification_without_a_body_is_about_its_url(run: Run, tmp_path: Path) -> None:

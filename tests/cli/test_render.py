@@ -180,6 +180,138 @@ def test_an_explanation_hides_what_stands_in_a_secret_parameter(run: Run, tmp_pa
     assert [row["written"] for row in shown["explanation"]] == ["hunter2", "2"]
 
 
+INNOCENT = """
+url = "http://${HOST}:81/hook/${HOOK}/p?id={ActionId}&api_key=literal&${NAME}=${VALUE}&sub={SubId1}"
+[headers]
+X-Partner = "Bearer ${INNOCENT}"
+"""
+FROM_ENVIRONMENT = {
+    "HOST": "hunter1.example",
+    "HOOK": "hunter2 long",
+    "NAME": "hunter3",
+    "VALUE": "hunter4",
+    "INNOCENT": "hunter5",
+}
+
+
+@pytest.mark.parametrize("flags", [[], ["--explain"], ["--explain", "--format", "json"]], ids=" ".join)
+def test_whatever_comes_out_of_the_environment_is_hidden_wherever_it_stands(
+    run: Run, tmp_path: Path, flags: list[str]
+) -> None:
+    (tmp_path / "n.toml").write_text(INNOCENT)
+
+    hidden = run("render", "n.toml", *flags, env=FROM_ENVIRONMENT)
+    shown = run("render", "n.toml", *flags, "--reveal", env=FROM_ENVIRONMENT)
+
+    assert hidden.code == 0
+    assert "hunter" not in hidden.text
+    assert "http://[hidden]:81/hook/[hidden]/p?id=" in hidden.out
+    assert "Bearer [hidden]" in hidden.out
+    assert all(f"hunter{number}" in shown.out for number in range(1, 6))
+
+
+def test_spans_are_those_of_the_url_that_is_shown(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "n.toml").write_text(INNOCENT)
+    values = ["--set", "SubId1=before hunter2%20long after"]
+    arguments = ("render", "n.toml", "--explain", "--format", "json", *values)
+
+    [short] = bodies(run(*arguments, env=FROM_ENVIRONMENT))
+    [long] = bodies(run(*arguments, env=FROM_ENVIRONMENT | {"HOOK": "hunter2" * 20}))
+
+    for data in (short, long):
+        assert all(data["url"][slice(*row["span"])] == row["written"] for row in data["explanation"])
+    assert [row["span"] for row in short["explanation"]] == [row["span"] for row in long["explanation"]]
+
+
+def test_events_that_are_not_reported_are_not_rendered_and_counted(run: Run, notification: Path) -> None:
+    other = encode_event(example_event("action_clearing"))
+
+    outcome = run("render", notification, "--body-only", "--events", "-", stdin=EXAMPLE + other * 2, env=SECRETS)
+    nothing = run("render", notification, "--events", "-", stdin=other, env=SECRETS)
+
+    assert len(bodies(outcome)) == 1
+    assert "2 of 3 events left out: n.toml reports action_lifecycle at global level" in outcome.err
+    assert (nothing.code, nothing.out) == (4, "")
+    assert "no event is one that n.toml reports" in nothing.err
+
+
+def test_at_event_level_the_first_event_of_an_action_is_all_there_is(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "n.toml").write_text('level = "event"\nmethod = "POST"\nbody = "[]"')
+
+    outcome = run("render", "n.toml", "--body-only", "--events", "-", stdin=EXAMPLE * 2)
+
+    assert len(bodies(outcome)) == 1
+    assert "1 of 2 events left out: n.toml reports action_lifecycle at event level" in outcome.err
+
+
+def test_a_name_that_nothing_has_is_told_once_with_the_nearest(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "n.toml").write_text(
+        'method = "POST"\nbody = """["{Mine}", {join(items, i, "{i.mine}")}]"""\n[tokens.Own]\ntype = "text"'
+    )
+    event = json.loads(EXAMPLE)
+    event["values"] |= {"Payuot": "1", "Mine": "1", "Own": "1"}
+    event["items"] = [{"skuu": "1", "mine": "1"}, {"skuu": "2"}]
+
+    outcome = run("render", "n.toml", "--events", "-", stdin=json.dumps([event] * 2).encode())
+
+    assert outcome.code == 0
+    told = [line for line in outcome.err.splitlines() if "no token of that name exists" in line]
+    assert [line.split(":")[0] for line in told] == ["Payuot", "items.skuu"]
+    assert told[0].endswith("did you mean Payout?")
+    assert told[1].endswith("did you mean items.sku?")
+
+
+def test_requests_for_people_are_numbered_from_the_second_on(run: Run, notification: Path) -> None:
+    outcome = run("render", notification, "--events", "-", stdin=EXAMPLE * 3, env=SECRETS)
+
+    requests = outcome.out.split("\n\n### ")
+    assert [request[:6] for request in requests] == ["POST h", "2\nPOST", "3\nPOST"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        pytest.param(["--body-only"], 4, "n.toml sends no body; leave --body-only out to see the GET", id="no body"),
+        pytest.param(["--body-only", "--format", "json"], 2, "keep one of them", id="body as data"),
+    ],
+)
+def test_a_body_alone_must_be_there_and_is_bytes(
+    run: Run, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    (tmp_path / "n.toml").write_text('url = "http://127.0.0.1/?a={ActionId}"')
+
+    outcome = run("render", "n.toml", *arguments)
+
+    assert (outcome.code, outcome.out) == (code, "")
+    assert message in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("--set", "payout=12.50"), ("--set", "items.SKU=X"), ("--unset", "payout")]
+)
+def test_names_in_any_case_are_those_of_the_catalogue_where_case_does_not_count(
+    run: Run, tmp_path: Path, flag: str, value: str
+) -> None:
+    (tmp_path / "n.toml").write_text(
+        'method = "POST"\nbody = """["{payout}", {join(items, i, "{i.Sku}")}]"""\n[template]\nname_case = "ignore"'
+    )
+
+    [[payout, *skus]] = bodies(run("render", "n.toml", "--body-only", flag, value))
+
+    assert payout == ("" if flag == "--unset" else "12.50" if value.startswith("payout") else "0.88")
+    assert (set(skus) == {"X"}) == value.endswith("=X")
+
+
+@pytest.mark.parametrize(("columns", "longest"), [("60", 60), ("", 240), ("wide", 240), ("0", 240)])
+def test_a_table_in_a_file_is_as_wide_as_columns_says(run: Run, notification: Path, columns: str, longest: int) -> None:
+    outcome = run(
+        "render", notification, "--explain", "--set", f"Payout={'x' * 500}", env={**SECRETS, "COLUMNS": columns}
+    )
+
+    table = outcome.out[outcome.out.index("place ") :].splitlines()
+    assert 55 < max(map(len, table)) <= longest
+
+
 def test_ten_thousand_items_are_summed_up_for_people_and_all_there_for_programs(run: Run, notification: Path) -> None:
     event = json.loads(EXAMPLE) | {"items": [{"sku": f"S-{number}"} for number in range(10_000)]}
     stdin = json.dumps(event).encode()

@@ -146,3 +146,16 @@ def test_tokens_are_folded_only_when_they_differ_by_nothing_but_their_number() -
         ("B1", "", "1."),
         ("B2", "", "other."),
     ]
+
+
+def test_tokens_are_searched_by_name_and_meaning(run: Run) -> None:
+    text = run("tokens", "--search", "ARTICLE NUM").out
+    page = json.loads(run("tokens", "--search", "promo", "--format", "json").out)
+    nothing = run("tokens", "--search", "zzz")
+
+    assert "sku" in text
+    assert "Payout" not in text
+    assert 'after its variable: {join(items, i, "…{i.sku}…")}' in text
+    assert {row["name"] for kind in page["kinds"] for row in kind["tokens"]} >= {"PromoCode"}
+    assert all(kind["tokens"] or kind["item_fields"] for kind in page["kinds"])
+    assert (nothing.code, nothing.out) == (4, "")

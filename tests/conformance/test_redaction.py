@@ -4,8 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postback_conformance.redaction import SHOWN, redacted, redacted_form, redacted_headers, redacted_target
+from postback_conformance.redaction import (
+    SHOWN,
+    SecretEnvironment,
+    redacted,
+    redacted_form,
+    redacted_headers,
+    redacted_target,
+)
 from postback_conformance.rules.examples import capture
+from postback_sender import NotificationSource, parse_notification
 
 
 @pytest.mark.parametrize(
@@ -49,6 +57,33 @@ def test_parameters_that_carry_secrets_are_hidden(target: str, shown: str) -> No
 def test_any_target_can_be_redacted_and_redacting_twice_changes_nothing(target: str) -> None:
     once = redacted_target(target)
     assert redacted_target(once) == once
+
+
+@pytest.mark.parametrize(
+    ("secrets", "shown"),
+    [
+        pytest.param(["hook"], "http://h/[hidden]/a%20b?x=1&token=[hidden]", id="in the path"),
+        pytest.param(["a b"], "http://h/hook/[hidden]?x=1&token=[hidden]", id="as it travels"),
+        pytest.param(["hook/a", "a b"], "http://h/[hidden]?x=1&token=[hidden]", id="one into the other"),
+        pytest.param(["unte"], "http://h/hook/a%20b?x=1&token=[hidden]", id="inside another"),
+        pytest.param(["https://other/hook/a b#top"], "http://h[hidden]?x=1&token=[hidden]", id="behind another server"),
+        pytest.param(["", "/", "nowhere"], "http://h/hook/a%20b?x=1&token=[hidden]", id="nothing"),
+    ],
+)
+def test_what_the_environment_gave_is_hidden_wherever_it_stands(secrets: list[str], shown: str) -> None:
+    assert redacted_target("http://h/hook/a%20b?x=1&token=hunter2", secrets) == shown
+
+
+def test_the_longest_secret_in_a_header_is_hidden_whole() -> None:
+    headers = [("X-A", "Bearer abcd"), ("X-B", "none")]
+    assert list(redacted_headers(headers, ["ab", "abcd", ""])) == [("X-A", "Bearer [hidden]"), ("X-B", "none")]
+
+
+def test_an_environment_remembers_what_settings_took_out_of_it() -> None:
+    environment = SecretEnvironment({"HOOK": "hunter2", "KEY": "hunter3", "HOME": "/root"})
+    text = "url = 'http://127.0.0.1/${HOOK}'\nbody = '${HOME}'\n[headers]\nX-A = 'a ${KEY}'"
+    parse_notification(NotificationSource(name="n.toml", text=text), environment)
+    assert environment.secrets == {"hunter2", "hunter3"}
 
 
 @given(st.text(st.characters(codec="latin-1", exclude_characters="&#")).filter(bool))

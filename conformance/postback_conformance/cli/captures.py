@@ -12,7 +12,8 @@ from rich.text import Text
 
 from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, put_text, say, show
 from postback_conformance.errors import ConformanceError
-from postback_conformance.readings import decoded_body, printable
+from postback_conformance.printable import printable
+from postback_conformance.readings import decoded_body
 from postback_conformance.redaction import redacted, redacted_target
 from postback_receiver import Capture, capture_to_line, ns_to_iso, open_store
 
@@ -76,6 +77,12 @@ def _show(
     *,
     reveal: Annotated[bool, typer.Option("--reveal", help="Show secret headers, parameters and form fields.")] = False,
     decoded: Annotated[bool, typer.Option("--decoded", help="Show query and body taken apart.")] = False,
+    body_only: Annotated[
+        bool, typer.Option("--body-only", help="Print the body and nothing else, byte for byte.")
+    ] = False,
+    target_only: Annotated[
+        bool, typer.Option("--target-only", help="Print the request target and nothing else.")
+    ] = False,
     format: FormatOption = Format.TEXT,
 ) -> None:
     """Show one capture in full, byte for byte except for secrets.
@@ -84,13 +91,16 @@ def _show(
     """
     if not capture_id:
         raise ConformanceError("no id was given; `postback list` shows them")
-    reader = open_store(store)
-    try:
-        capture = reader.find(capture_id)
-    finally:
-        reader.close()
+    if body_only + target_only + decoded + (format is Format.JSON) > 1:
+        raise ConformanceError(
+            "--body-only, --target-only, --decoded, --format json: each prints something else; keep one"
+        )
+    capture = find_capture(store, capture_id)
     if not reveal:
         capture = redacted(capture)
+    if body_only or target_only:
+        _put_part(capture.body if body_only else capture.target.encode("latin-1"))
+        return
     if format is Format.JSON:
         put(capture_to_line(capture))
         return
@@ -101,6 +111,24 @@ def _show(
         head = [f"{capture.method} {capture.target} HTTP/{capture.http_version}"]
         head += [f"{name}: {value}" for name, value in capture.headers]
         _put_request("\n".join(head).encode("latin-1") + b"\n\n" + capture.body)
+
+
+def find_capture(store: Path, capture_id: str) -> Capture:
+    """Return one capture of a store by its id or the beginning of it."""
+    reader = open_store(store)
+    try:
+        return reader.find(capture_id)
+    finally:
+        reader.close()
+
+
+def _put_part(data: bytes) -> None:
+    """Write exactly these bytes, except to a terminal; a line end that nobody sent would be one of the body."""
+    if sys.stdout.isatty():
+        put_text(data.decode("utf-8", "backslashreplace"))
+    else:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
 
 
 def _put_request(request: bytes) -> None:

@@ -1,7 +1,7 @@
 """`render`: the requests impact.com would make, shown and explained, and never sent."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,16 +12,26 @@ from rich.text import Text
 
 from postback_conformance.cli.arguments import NotificationArgument
 from postback_conformance.cli.events_input import read_events_file
-from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, put_text, shortened, show
+from postback_conformance.cli.terminal import Format, put, put_json, put_text, say, shortened, show
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.event_changes import read_changes
+from postback_conformance.event_names import EventNames
 from postback_conformance.explanation import WrittenValue, explain
-from postback_conformance.redaction import SHOWN, redacted_headers, redacted_target, secret_spans
-from postback_conformance.settings_files import load_notification
+from postback_conformance.redaction import (
+    SHOWN,
+    SecretEnvironment,
+    redacted_headers,
+    redacted_target,
+    secret_spans,
+)
 from postback_sender import Event, Notification, Postback, example_event, render_postback
+from postback_sender.notification_file import load_notification
+from postback_sender.subscription import reported
 
 # So many items tell a person what happens; json has all of them.
 _SHOWN_ITEMS = 5
+# So many unknown names tell that a file means something else; more tell no more.
+_TOLD_NAMES = 10
 
 
 def add_to(app: typer.Typer) -> None:
@@ -56,31 +66,83 @@ def _render(
         bool, typer.Option("--explain", help="Show where each value came from, and how it was written.")
     ] = False,
     body_only: Annotated[bool, typer.Option("--body-only", help="Print the body and nothing else.")] = False,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show secret headers and parameters.")] = False,
-    format: FormatOption = Format.TEXT,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Show secret headers and parameters, and what the environment gave.")
+    ] = False,
+    format: Annotated[
+        Format, typer.Option("--format", help="text for people; json for programs, one object a line for each request.")
+    ] = Format.TEXT,
 ) -> None:
     """Print the request impact.com would make, for an example event, for events of your own, or for generated ones."""
     if body_only and explain:
         raise ConformanceError("--body-only prints nothing but the body; leave it out to have it explained")
-    settings = load_notification(notification, os.environ)
+    if body_only and format is Format.JSON:
+        raise ConformanceError("--body-only prints the bytes of the body, --format json data; keep one of them")
+    environment = SecretEnvironment(os.environ)
+    settings = load_notification(notification, environment)
+    if body_only and settings.body is None:
+        raise SelectionError(f"{settings.name} sends no body; leave --body-only out to see the {settings.method}")
+    secrets = () if reveal else tuple(environment.secrets)
     changes = read_changes(set or (), unset or (), settings)
-    is_any = False
-    for event in map(changes.applied, _chosen_events(settings, events, count, seed)):
-        is_any = True
+    told = _Told(settings)
+    for event in map(changes.applied, told.reported(_chosen_events(settings, events, count, seed))):
         postback = render_postback(settings, event)
         if body_only:
             put(postback.body)
             continue
-        explanation = _explanation(settings, event, postback, reveal=reveal) if explain else None
+        shown = postback if reveal else _redacted(postback, secrets)
+        explanation = _explanation(settings, event, postback, secrets, reveal=reveal) if explain else None
         if format is Format.JSON:
-            data = _as_data(postback, reveal=reveal)
+            data = _as_data(shown)
             put_json(data if explanation is None else {**data, "explanation": [_as_row(each) for each in explanation]})
         else:
-            put_text(_as_request(postback, reveal=reveal))
+            put_text(_as_request(shown, told.rendered))
             if explanation is not None:
                 _show_explanation(settings, explanation)
-    if not is_any:
-        raise SelectionError(f"nothing to render: {'stdin' if str(events) == '-' else events} holds no events")
+    told.tell(are_own=events is not None)
+    if not told.rendered:
+        source = "stdin" if str(events) == "-" else events
+        reason = f"no event is one that {settings.name} reports" if told.left_out else f"{source} holds no events"
+        raise SelectionError(f"nothing to render: {reason}")
+
+
+class _Told:
+    """What there is to say about events beside their requests."""
+
+    def __init__(self, settings: Notification) -> None:
+        self.rendered = 0
+        self.left_out = 0
+        self._settings = settings
+        self._names = EventNames(settings)
+        self._unknown: dict[str, None] = {}
+
+    def reported(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Yield the events that lead to a request."""
+        for event in reported(self._settings, self._read(events)):
+            # Each was counted as left out when it was read.
+            self.left_out -= 1
+            self.rendered += 1
+            if len(self._unknown) <= _TOLD_NAMES:
+                self._unknown |= dict.fromkeys(self._names.unknown(event))
+            yield event
+
+    def tell(self, *, are_own: bool) -> None:
+        """Say what was left out, and, of events that a person wrote, which values show nowhere."""
+        if self.left_out:
+            reports = f"{self._settings.name} reports {self._settings.event} at {self._settings.level} level"
+            say(f"{self.left_out} of {self.rendered + self.left_out} events left out: {reports}")
+        names = list(self._unknown) if are_own else []
+        for name in names[:_TOLD_NAMES]:
+            near = self._names.nearest(name)
+            hint = f"; did you mean {near}?" if near else ""
+            say(f"{name}: no token of that name exists and no template has it, so its value shows nowhere{hint}")
+        if len(names) > _TOLD_NAMES:
+            say("… and more names like these")
+
+    def _read(self, events: Iterable[Event]) -> Iterator[Event]:
+        for event in events:
+            self.left_out += 1
+            yield event
 
 
 def _chosen_events(settings: Notification, events: Path | None, count: int | None, seed: int | None) -> Iterator[Event]:
@@ -96,21 +158,35 @@ def _chosen_events(settings: Notification, events: Path | None, count: int | Non
     return iter(generate_and_tell(settings, count=count or 1, seed=seed))
 
 
-def _explanation(settings: Notification, event: Event, postback: Postback, *, reveal: bool) -> list[WrittenValue]:
+def _redacted(postback: Postback, secrets: tuple[str, ...]) -> Postback:
+    return msgspec.structs.replace(
+        postback,
+        url=redacted_target(postback.url, secrets),
+        headers=tuple(redacted_headers(postback.headers, secrets)),
+    )
+
+
+def _explanation(
+    settings: Notification, event: Event, postback: Postback, secrets: tuple[str, ...], *, reveal: bool
+) -> list[WrittenValue]:
     values = explain(settings, event)
     if reveal:
         return values
-    secrets = list(secret_spans(postback.url))
-    return [_hidden(value) if _is_secret(value, secrets) else value for value in values]
+    hidden = list(secret_spans(postback.url, secrets))
+    return [_as_shown(value, hidden) if value.part == "url" else value for value in values]
 
 
-def _is_secret(value: WrittenValue, secrets: list[tuple[int, int]]) -> bool:
+def _as_shown(value: WrittenValue, hidden: list[tuple[int, int]]) -> WrittenValue:
+    """Return a value of the URL as it stands in the URL that is shown; a part of a secret is all of it."""
     first, beyond = value.span
-    return value.part == "url" and any(start < beyond and first < end for start, end in secrets)
-
-
-def _hidden(value: WrittenValue) -> WrittenValue:
-    return msgspec.structs.replace(value, value=SHOWN, written=SHOWN)
+    moved = 0
+    for start, end in hidden:
+        if end <= first:
+            moved += len(SHOWN) - (end - start)
+        elif start < beyond or start == first:
+            span = (start + moved, start + moved + len(SHOWN))
+            return msgspec.structs.replace(value, value=SHOWN, written=SHOWN, span=span)
+    return msgspec.structs.replace(value, span=(first + moved, beyond + moved))
 
 
 def _show_explanation(settings: Notification, values: list[WrittenValue]) -> None:
@@ -151,18 +227,17 @@ def _as_row(value: WrittenValue) -> dict[str, object]:
     return {**msgspec.structs.asdict(value), "context": value.context.value}
 
 
-def _as_request(postback: Postback, *, reveal: bool) -> str:
-    headers = postback.headers if reveal else redacted_headers(postback.headers)
-    url = postback.url if reveal else redacted_target(postback.url)
-    head = "\n".join([f"{postback.method} {url}", *(f"{name}: {value}" for name, value in headers)])
+def _as_request(postback: Postback, number: int) -> str:
+    head = "\n".join([f"{postback.method} {postback.url}", *(f"{name}: {value}" for name, value in postback.headers)])
     body = postback.body.decode("utf-8", "backslashreplace")
-    return f"{head}\n\n{body}\n" if body else f"{head}\n"
+    lead = f"\n### {number}\n" if number > 1 else ""
+    return f"{lead}{head}\n\n{body}\n" if body else f"{lead}{head}\n"
 
 
-def _as_data(postback: Postback, *, reveal: bool) -> dict[str, object]:
+def _as_data(postback: Postback) -> dict[str, object]:
     return {
         "method": postback.method,
-        "url": postback.url if reveal else redacted_target(postback.url),
-        "headers": list(postback.headers if reveal else redacted_headers(postback.headers)),
+        "url": postback.url,
+        "headers": list(postback.headers),
         "body": postback.body.decode("utf-8", "backslashreplace"),
     }

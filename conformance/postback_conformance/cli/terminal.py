@@ -12,10 +12,11 @@ import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from postback_conformance.readings import printable
+from postback_conformance.printable import printable
 
-# Into a pipe or a file there is no edge to wrap at: whoever filters a table wants whole lines.
+# Into a pipe or a file there is no edge to wrap at: whoever filters a table wants whole lines. Rich reads COLUMNS.
 _PIPE_WIDTH = 240
+_HAS_WIDTH = sys.stdout.isatty() or os.environ.get("COLUMNS", "").lstrip("0").isdecimal()
 _CELL_LETTERS = 60
 
 
@@ -29,7 +30,7 @@ class _Results(Console):
 people = Console(stderr=True, highlight=False)
 """Words beside the result: hints, progress, complaints. Colour only on a terminal, none with NO_COLOR."""
 
-results = _Results(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+results = _Results(highlight=False, width=None if _HAS_WIDTH else _PIPE_WIDTH)
 """What a command was asked for, laid out for people."""
 
 

@@ -11,10 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from postback_conformance.cli.terminal import put, put_json, show
-from postback_conformance.errors import ConformanceError
-from postback_conformance.readings import printable
-from postback_conformance.settings_files import load_notification
-from postback_conformance.token_pages import Row, Section, markdown_page, sections
+from postback_conformance.errors import ConformanceError, SelectionError
+from postback_conformance.printable import printable
+from postback_conformance.token_pages import (
+    FIELDS_EXAMPLE,
+    HOW_FIELDS,
+    Row,
+    Section,
+    fitting,
+    markdown_page,
+    sections,
+)
+from postback_sender.notification_file import load_notification
 from postback_sender.settings_table import did_you_mean
 from postback_sender.tokens import CATALOGUE, Catalogue, Token
 
@@ -45,6 +53,9 @@ def _tokens(
             help="The kind these settings report, with the tokens they declare.",
         ),
     ] = None,
+    search: Annotated[
+        str, typer.Option("--search", metavar="TEXT", help="Tokens with this text in name or meaning only.")
+    ] = "",
     format: Annotated[
         PageFormat, typer.Option("--format", help="text for people, json for programs, markdown for a page.")
     ] = PageFormat.TEXT,
@@ -53,13 +64,16 @@ def _tokens(
     settings = load_notification(notification, None) if notification else None
     catalogue = settings.catalogue if settings else CATALOGUE
     kinds = _chosen(event or (settings.event if settings else None), catalogue)
+    found = sections(catalogue, kinds, search=search)
+    if not found:
+        raise SelectionError(f"--search: no token has {search!r} in its name or meaning; `postback tokens` shows all")
     match format:
         case PageFormat.JSON:
-            put_json(_as_data(catalogue, kinds))
+            put_json(_as_data(catalogue, [section.kind for section in found], search))
         case PageFormat.MARKDOWN:
-            put(markdown_page(sections(catalogue, kinds)))
+            put(markdown_page(found))
         case PageFormat.TEXT:
-            for section in sections(catalogue, kinds):
+            for section in found:
                 _show(section)
 
 
@@ -74,14 +88,14 @@ def _chosen(event: str | None, catalogue: Catalogue) -> tuple[str, ...]:
     return (event,)
 
 
-def _as_data(catalogue: Catalogue, kinds: Sequence[str]) -> dict[str, object]:
+def _as_data(catalogue: Catalogue, kinds: Sequence[str], search: str) -> dict[str, object]:
     return {
         "format": JSON_FORMAT,
         "kinds": [
             {
                 **msgspec.to_builtins(catalogue.kinds[kind]),
-                "tokens": [_row(token) for token in catalogue.tokens(kind)],
-                "item_fields": [_row(field) for field in catalogue.item_fields(kind)],
+                "tokens": [_row(token) for token in fitting(catalogue.tokens(kind), search)],
+                "item_fields": [_row(field) for field in fitting(catalogue.item_fields(kind), search)],
             }
             for kind in kinds
         ],
@@ -101,6 +115,8 @@ def _show(section: Section) -> None:
     show(head)
     for group in section.groups:
         show(Text(f"\n{printable(group.title)}", style="italic"))
+        if group.of_items:
+            show(Text(f"{HOW_FIELDS} {FIELDS_EXAMPLE}"))
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("token", no_wrap=True)
         table.add_column("type", no_wrap=True)
