@@ -1,0 +1,219 @@
+"""`outbox list | log | retry | drop`: what `send` has accepted, what was tried, and what became of it."""
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from postback_conformance.cli.terminal import Format, FormatOption, put_json, say, shortened, show
+from postback_conformance.errors import ConformanceError, SelectionError
+from postback_receiver import ns_to_iso
+from postback_sender.outbox.entry import LoggedAttempt, State
+from postback_sender.outbox.errors import EntryLookupError
+from postback_sender.outbox.sqlite_listing import ListedEntry, OutboxFile
+
+DEFAULT_OUTBOX = Path(".postback/outbox.sqlite")
+
+_NANOSECONDS_PER_MILLISECOND = 1_000_000
+
+
+class _StateOption(StrEnum):
+    """A state as a flag can say it, without a space."""
+
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given-up"
+    DROPPED = "dropped"
+
+
+_STATES: dict[_StateOption, State] = {
+    _StateOption.WAITING: "waiting",
+    _StateOption.DELIVERED: "delivered",
+    _StateOption.GIVEN_UP: "given up",
+    _StateOption.DROPPED: "dropped",
+}
+
+OutboxOption = Annotated[Path, typer.Option("--outbox", metavar="FILE", help="The file `send` keeps its events in.")]
+_IdsArgument = Annotated[
+    list[int] | None, typer.Argument(metavar="ID...", help="The entries, as `list` names them.", show_default=False)
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    outbox = typer.Typer(no_args_is_help=True, help="Look at what `send` has accepted, try it again, or drop it.")
+    outbox.command("list")(_list)
+    outbox.command("log")(_log)
+    outbox.command("retry")(_retry)
+    outbox.command("drop")(_drop)
+    app.add_typer(outbox, name="outbox")
+
+
+def _list(
+    *,
+    outbox: OutboxOption = DEFAULT_OUTBOX,
+    state: Annotated[_StateOption | None, typer.Option("--state", help="Only what is in this state.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The latest so many.")] = 50,
+    format: FormatOption = Format.TEXT,
+) -> None:
+    """List the entries of an outbox, the latest last; also while a sender delivers from it."""
+    file = OutboxFile(outbox)
+    entries = list(islice(file.latest(state=None if state is None else _STATES[state]), limit))[::-1]
+    if format is Format.JSON:
+        for entry in entries:
+            put_json(_as_row(entry))
+        return
+    counts = {name: count for name, count in file.counts().items() if count}
+    summary = ", ".join(f"{count} {name}" for name, count in counts.items())
+    if entries:
+        show(_table(entries))
+    elif counts:
+        say(f"no entry of {outbox} is {state}")
+    say(f"in all: {summary}" if summary else f"{outbox} holds no entries yet")
+    if len(entries) == limit:
+        say(f"the latest {limit}; --limit shows more")
+
+
+def _log(
+    entry_id: Annotated[int, typer.Argument(metavar="ID", help="The entry, as `list` names it.")],
+    *,
+    outbox: OutboxOption = DEFAULT_OUTBOX,
+    format: FormatOption = Format.TEXT,
+) -> None:
+    """Show every attempt of one entry: when, how long after the one before, and its outcome."""
+    file = OutboxFile(outbox)
+    with _nothing_there():
+        entry = file.entry(entry_id)
+    rows = _log_rows(file.log(entry_id))
+    if format is Format.JSON:
+        for row in rows:
+            put_json(row)
+        return
+    key = f", key {entry.key}" if entry.key else ""
+    say(f"entry {entry.id}{key}: {entry.event.kind} of {entry.event.at.isoformat()}, by {entry.notification}")
+    if rows:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in ("round", "number", "started (UTC)", "gap", "took", "outcome"):
+            table.add_column(name, no_wrap=name != "outcome")
+        for row in rows:
+            gap = "" if row["gap_ms"] is None else f"{row['gap_ms']} ms"
+            outcome = " ".join(str(row[name]) for name in ("outcome", "status") if row[name] is not None)
+            detail = f" ({row['detail']})" if row["detail"] else ""
+            _add(table, row["round"], row["number"], row["started_at"], gap, f"{row['took_ms']} ms", outcome + detail)
+        show(table)
+    reason = f": {entry.reason}" if entry.reason else ""
+    due = f", due {ns_to_iso(entry.due_ns)}" if entry.state == "waiting" else ""
+    say(f"{entry.state}{due}{reason}")
+
+
+def _retry(
+    ids: _IdsArgument = None,
+    *,
+    all: Annotated[bool, typer.Option("--all", help="Everything that was given up or dropped.")] = False,
+    outbox: OutboxOption = DEFAULT_OUTBOX,
+) -> None:
+    """Let what was given up or dropped wait again, due now, with all its retries; the next `send` delivers it."""
+    chosen = _chosen(ids, all=all)
+    with _nothing_there():
+        count = OutboxFile(outbox).retry(chosen, due_ns=time.time_ns())
+    _tell(count, "waiting again", f"nothing to retry: {outbox} holds nothing that was given up or dropped")
+
+
+def _drop(
+    ids: _IdsArgument = None,
+    *,
+    all: Annotated[bool, typer.Option("--all", help="Everything that waits.")] = False,
+    outbox: OutboxOption = DEFAULT_OUTBOX,
+) -> None:
+    """Drop what waits, so that it is not sent; its log stays, and `retry` brings it back."""
+    chosen = _chosen(ids, all=all)
+    with _nothing_there():
+        count = OutboxFile(outbox).drop(chosen, reason=f"dropped by hand at {ns_to_iso(time.time_ns())}")
+    _tell(count, "dropped", f"nothing to drop: nothing waits in {outbox}")
+
+
+def _chosen(ids: Sequence[int] | None, *, all: bool) -> Sequence[int] | None:
+    """Return the ids that were named, or None for all of them."""
+    if bool(ids) == all:
+        raise ConformanceError("expected either ids or --all; `postback outbox list` shows the ids")
+    return ids or None
+
+
+def _tell(count: int, what: str, nothing: str) -> None:
+    if not count:
+        raise SelectionError(nothing)
+    say(f"{count} {'entry is' if count == 1 else 'entries are'} {what}")
+
+
+@contextmanager
+def _nothing_there() -> Generator[None]:
+    """Let an entry that is not there end as any selection of nothing does."""
+    try:
+        yield
+    except EntryLookupError as error:
+        raise SelectionError(str(error)) from None
+
+
+def _table(entries: Sequence[ListedEntry]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("id", "key", "event", "state", "attempts", "next due (UTC)", "last failure"):
+        table.add_column(name, no_wrap=name != "last failure")
+    for entry in entries:
+        row = _as_row(entry)
+        _add(table, *(row[name] for name in ("id", "key", "at", "state", "attempts", "due_at", "last_failure")))
+    return table
+
+
+def _add(table: Table, *cells: object) -> None:
+    table.add_row(*(Text("" if cell is None else shortened(str(cell))) for cell in cells))
+
+
+def _as_row(entry: ListedEntry) -> dict[str, object]:
+    return {
+        "id": entry.id,
+        "key": entry.key,
+        "event": entry.event.kind,
+        "at": entry.event.at.isoformat(),
+        "state": entry.state,
+        "round": entry.round,
+        "attempts": entry.attempts,
+        "due_at": ns_to_iso(entry.due_ns) if entry.state == "waiting" else None,
+        "last_failure": entry.last_failure,
+        "reason": entry.reason,
+        "notification": entry.notification,
+        "target": entry.target,
+    }
+
+
+def _log_rows(attempts: Sequence[LoggedAttempt]) -> list[dict[str, object]]:
+    """Return the attempts with what lies between them; a clock that was set back shows as a negative gap."""
+    before: LoggedAttempt | None = None
+    rows: list[dict[str, object]] = []
+    for attempt in attempts:
+        gap_ns = None if before is None else attempt.started_at_ns - before.finished_at_ns
+        rows.append(
+            {
+                "round": attempt.round,
+                "number": attempt.number,
+                "started_at": ns_to_iso(attempt.started_at_ns),
+                "finished_at": ns_to_iso(attempt.finished_at_ns),
+                "gap_ms": None if gap_ns is None else _milliseconds(gap_ns),
+                "took_ms": _milliseconds(attempt.finished_at_ns - attempt.started_at_ns),
+                "outcome": attempt.failure or "delivered",
+                "status": attempt.status,
+                "detail": attempt.detail,
+            }
+        )
+        before = attempt
+    return rows
+
+
+def _milliseconds(ns: int) -> float:
+    return round(ns / _NANOSECONDS_PER_MILLISECOND, 3)

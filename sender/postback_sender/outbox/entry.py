@@ -1,0 +1,65 @@
+"""What an outbox holds: events that wait to be sent, what was tried with each of them, and what became of it."""
+
+from typing import Literal
+
+import msgspec
+
+from postback_sender.event import Event
+
+State = Literal["waiting", "delivered", "given up", "dropped"]
+Outcome = Literal["delivered", "given up"]
+
+STATES: tuple[State, ...] = ("waiting", "delivered", "given up", "dropped")
+
+# What fits into 64 bits: the years 1677 to 2262.
+_EARLIEST_NS, _LATEST_NS = -(2**63), 2**63 - 1
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """An event to be accepted.
+
+    `key` ties the events of one action together, "" ties it to none. Nothing is sent before `due_ns`, wall time in
+    nanoseconds since the epoch; outside the years 1677 to 2262 it becomes the nearest instant within.
+    """
+
+    event: Event
+    key: str
+    due_ns: int
+
+
+class Entry(Draft, frozen=True, kw_only=True):
+    """An event that was accepted; ids ascend in the order of acceptance.
+
+    A *round* is all that is tried until an entry is delivered or given up; whoever retries it by hand starts another.
+    `attempts` counts those of this round, so that the policy counts anew.
+    """
+
+    id: int
+    attempts: int = 0
+    round: int = 1
+    state: State = "waiting"
+
+
+class LoggedAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt as the log keeps it; times are wall time in nanoseconds since the epoch.
+
+    `number` counts from 1 within the round. `failure` is "" for a success, `status` None when no answer came.
+    """
+
+    number: int
+    started_at_ns: int
+    finished_at_ns: int
+    failure: str = ""
+    status: int | None = None
+    detail: str = ""
+    round: int = 1
+
+
+def storable_number(number: int) -> int:
+    """Return the nearest number that 64 bits can hold."""
+    return min(max(number, _EARLIEST_NS), _LATEST_NS)
+
+
+def storable_text(text: str) -> str:
+    """Return a text for people with half characters, which UTF-8 cannot carry, spelt out."""
+    return text.encode(errors="backslashreplace").decode()

@@ -1,0 +1,212 @@
+"""The file behind an outbox: telling ours from others, making it, opening it, keeping a second sender out.
+
+The lock is on a file beside it: SQLite locks the database in a way that the system drops as soon as anybody in the
+same process closes it. The system drops ours with the process, so nothing is left to clean up after kill -9.
+"""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, Literal
+
+from postback_sender.outbox.errors import OutboxError
+from postback_sender.outbox.sqlite_schema import CREATE_TABLES
+
+APPLICATION_ID: Final = int.from_bytes(b"PBOX")
+SCHEMA_VERSION: Final = 1
+
+Synchronous = Literal["normal", "full"]
+
+_BUSY_TIMEOUT_S: Final = 5.0
+
+# An event takes 1 to 2 KB, and a page of SQLite's usual 4096 bytes would be half empty with two of them.
+_PAGE_BYTES: Final = 8192
+_CACHE_KIB: Final = 16 * 1024
+# Pages in the log before they are moved to the file proper, which waits for the disk: 16 MiB.
+_LOG_PAGES: Final = 2048
+
+# In the folder that ours usually live in, inside somebody's project, nothing gets into their commits.
+_OWN_FOLDER: Final = ".postback"
+
+_MAGIC = b"SQLite format 3\0"
+_HEADER_SIZE = 100
+_VERSION_FIELD = slice(60, 64)
+_APPLICATION_FIELD = slice(68, 72)
+
+_ADVICE: Final = {
+    sqlite3.SQLITE_BUSY: "another program keeps it locked. Close that program, or use another file.",
+    sqlite3.SQLITE_FULL: "the disk is full. Free some space, or use a file on another disk.",
+    sqlite3.SQLITE_READONLY: "it may not be written to. Change its permissions, or use another file.",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened. Check the permissions of the file and of its folder.",
+    sqlite3.SQLITE_NOTADB: "it is not a SQLite database. Use another file.",
+    sqlite3.SQLITE_CORRUPT: "it is damaged. Keep a copy and use another file.",
+    sqlite3.SQLITE_IOERR: "the disk reported an error, or has no space left.",
+}
+
+
+class OutboxLock:
+    """The right to change an outbox file, held by one process at a time and gone when that process is."""
+
+    def __init__(self, path: Path) -> None:
+        """Take it, or raise `OutboxError` that names the process which has it."""
+        # One outbox is one outbox, by whatever links it is reached.
+        real = path.resolve()
+        with outbox_errors(path):
+            self._file = os.open(real.with_name(f"{real.name}-lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.ftruncate(self._file, 0)
+                os.pwrite(self._file, str(os.getpid()).encode(), 0)
+            except BlockingIOError:
+                holder = self._holder()
+                self.release()
+                raise outbox_error(path, f"{holder} works on it. Stop that one, or use another file.") from None
+            except BaseException:
+                self.release()
+                raise
+
+    def release(self) -> None:
+        """Let others have it; a second call does nothing."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _holder(self) -> str:
+        number = os.pread(self._file, 20, 0)
+        return f"the process {number.decode()}" if number.isdigit() else "another process"
+
+
+def open_for_writing(path: Path, *, synchronous: Synchronous = "normal") -> sqlite3.Connection:
+    """Return a connection to the outbox at `path`, made when missing. Only who holds its lock may ask for one."""
+    with outbox_errors(path):
+        with suppress(FileNotFoundError):
+            _check_header(path)
+        connection = sqlite3.connect(
+            _uri(path, "rwc"), uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            # Asked of SQLite, not of the header: whoever was killed while making the file leaves none of it behind.
+            if connection.execute("PRAGMA user_version").fetchone() == (0,):
+                _create(connection)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # What is committed survives the death of this process in either case. With "full" it also survives a crash
+            # of the whole machine, and every commit waits for the disk.
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """Return a connection that only reads an existing outbox, also while another process writes it."""
+    with outbox_errors(path):
+        try:
+            is_ours = _check_header(path)
+        except FileNotFoundError:
+            raise outbox_error(
+                path, "there is no such file. Check the path; `postback send` makes it when it accepts events."
+            ) from None
+        if not is_ours:
+            raise outbox_error(path, "the file is empty; no sender has written to it yet.")
+        if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+            # Opened for writing, so that the last to leave clears SQLite's two helper files away; nothing is written.
+            uri = _uri(path, "rw")
+        else:
+            # Where nothing may be written, SQLite cannot make these files; without a log nobody is writing, either.
+            has_log = path.with_name(f"{path.name}-wal").exists()
+            uri = _uri(path, "ro") + ("" if has_log else "&immutable=1")
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
+
+def make_folder(folder: Path) -> None:
+    """Make our own folder; any other must be there, or a slip of the pen would leave a tree of new folders."""
+    if folder.exists():
+        return
+    own = next((one for one in (folder, *folder.parents) if one.name == _OWN_FOLDER), None)
+    if own is None:
+        raise outbox_error(folder, "there is no such folder. Make it first, or check the path.")
+    with outbox_errors(folder):
+        own.mkdir(exist_ok=True)
+        (own / ".gitignore").write_text("# Made by Postback Kit: captured traffic may hold secrets.\n*\n")
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def outbox_errors(path: Path) -> Generator[None]:
+    """Whatever SQLite or the file system complain about in here becomes an `OutboxError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise outbox_error(path, explain(error)) from error
+    except OSError as error:
+        raise outbox_error(path, f"{error.strerror or error}.") from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None]:
+    """Commit what is done in here, or nothing of it when an error gets out."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # After some errors SQLite has rolled back itself.
+        with suppress(sqlite3.Error):
+            connection.rollback()
+        raise
+
+
+def outbox_error(path: Path, reason: str) -> OutboxError:
+    """Return the error of this file."""
+    return OutboxError(f"the outbox {path}: {reason}")
+
+
+def explain(error: sqlite3.Error) -> str:
+    """Return what SQLite's error means for people, and what to do."""
+    # The lower eight bits are the kind of error, the others its variety.
+    kind = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return f"{_ADVICE.get(kind, 'SQLite could not do its work.')} (SQLite says: {error})"
+
+
+def _check_header(path: Path) -> bool:
+    """Return False for an empty file and True for one of ours; `OutboxError` for anything else. Changes nothing."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_SIZE)
+    if not header:
+        return False
+    if not header.startswith(_MAGIC):
+        raise outbox_error(path, f"{_ADVICE[sqlite3.SQLITE_NOTADB]} It was left as it is.")
+    if int.from_bytes(header[_APPLICATION_FIELD]) != APPLICATION_ID:
+        raise outbox_error(path, "it is a SQLite database, but no outbox. Use another file. It was left as it is.")
+    version = int.from_bytes(header[_VERSION_FIELD])
+    if version > SCHEMA_VERSION:
+        raise outbox_error(
+            path,
+            f"it has version {version}, and this Postback Kit knows versions up to {SCHEMA_VERSION}. "
+            "Update Postback Kit, or use another file. It was left as it is.",
+        )
+    return True
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    with transaction(connection):
+        # Both before the switch to a write-ahead log, and so in the first hundred bytes of the file proper.
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        for statement in CREATE_TABLES:
+            connection.execute(statement)
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"{path.absolute().as_uri()}?mode={mode}"

@@ -1,0 +1,173 @@
+"""What people do with an outbox file by hand: look at its entries and logs, retry, and drop."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Final, cast
+
+from postback_sender.outbox import sqlite_schema as schema
+from postback_sender.outbox.entry import STATES, Entry, LoggedAttempt, State, storable_number
+from postback_sender.outbox.errors import EntryLookupError
+from postback_sender.outbox.sqlite_file import (
+    OutboxLock,
+    open_for_reading,
+    open_for_writing,
+    outbox_error,
+    outbox_errors,
+    transaction,
+)
+
+_PAGE_ROWS: Final = 256
+_MAX_NAMED: Final = 10
+_NO_ID_IS_LARGER: Final = 2**63 - 1
+
+
+class ListedEntry(Entry, frozen=True, kw_only=True):
+    """An entry with what people want to know of it.
+
+    `target` is scheme, host and port of where it goes, or "" for the URL of the settings. `reason` says why it ended,
+    `last_failure` what went wrong last, both "" when there is nothing to say.
+    """
+
+    notification: str
+    target: str
+    reason: str
+    last_failure: str
+
+
+class OutboxFile:
+    """An existing outbox, all its notifications and targets together. Reading works while a sender delivers from it.
+
+    `retry` and `drop` raise `OutboxError` while another process works on the file: it would not notice.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        open_for_reading(self._path).close()
+
+    def latest(self, *, state: State | None = None) -> Iterator[ListedEntry]:
+        """Yield the entries in one state, or all of them, the latest first. Memory stays flat."""
+        before = _NO_ID_IS_LARGER
+        while page := self._page(before=before, state=state, limit=_PAGE_ROWS):
+            yield from page
+            before = page[-1].id
+
+    def entry(self, entry_id: int) -> ListedEntry:
+        """Return one entry, or raise `EntryLookupError`."""
+        found = self._page(entry_id=storable_number(entry_id), limit=1)
+        if not found:
+            raise _no_entries(self._path, [entry_id])
+        return found[0]
+
+    def log(self, entry_id: int) -> list[LoggedAttempt]:
+        """Return every attempt of an entry, of all rounds, the oldest first."""
+        with outbox_errors(self._path), closing(open_for_reading(self._path)) as connection:
+            return [schema.stored_attempt(row) for row in connection.execute(schema.SELECT_LOG, (entry_id,))]
+
+    def counts(self) -> Mapping[State, int]:
+        """Return how many entries there are in each state; states without any are 0."""
+        counts = dict.fromkeys(STATES, 0)
+        with outbox_errors(self._path), closing(open_for_reading(self._path)) as connection:
+            for state, number in connection.execute(schema.COUNT_ALL_STATES):
+                counts[schema.state_name(state)] += number
+        return counts
+
+    def retry(self, entry_ids: Sequence[int] | None, *, due_ns: int) -> int:
+        """Let entries that were given up or dropped wait again, due at once, and return how many; None takes them all.
+
+        Their log stays; the attempts of the new round count from 1. Raises `EntryLookupError` for entries that are not
+        there and `OutboxError` for those in another state, and then changes nothing.
+        """
+        return self._change(
+            schema.RETRY, {"due_ns": storable_number(due_ns)}, entry_ids, wanted=("given up", "dropped"), verb="retried"
+        )
+
+    def drop(self, entry_ids: Sequence[int] | None, *, reason: str) -> int:
+        """Drop entries that wait, so that they are not sent, and return how many; None takes them all.
+
+        Raises as `retry` does.
+        """
+        return self._change(schema.DROP, {"reason": reason}, entry_ids, wanted=("waiting",), verb="dropped")
+
+    def _page(
+        self, *, limit: int, before: int = _NO_ID_IS_LARGER, entry_id: int | None = None, state: State | None = None
+    ) -> list[ListedEntry]:
+        from_state, to_state = schema.state_range(state)
+        values = {"before": before, "id": entry_id, "from_state": from_state, "to_state": to_state, "limit": limit}
+        with outbox_errors(self._path), closing(open_for_reading(self._path)) as connection:
+            return [_listed(row) for row in connection.execute(schema.SELECT_LISTED, values)]
+
+    def _change(
+        self,
+        statement: str,
+        values: Mapping[str, int | str],
+        entry_ids: Sequence[int] | None,
+        *,
+        wanted: tuple[State, ...],
+        verb: str,
+    ) -> int:
+        lock = OutboxLock(self._path)
+        try:
+            with (
+                outbox_errors(self._path),
+                closing(open_for_writing(self._path)) as connection,
+                transaction(connection),
+            ):
+                connection.execute(schema.VOID_CLAIMS)
+                if entry_ids is None:
+                    changed = connection.execute(statement, {**values, "id": None}).rowcount
+                else:
+                    ids = sorted(set(entry_ids))
+                    self._check(connection, ids, wanted, verb)
+                    changed = sum(connection.execute(statement, {**values, "id": one}).rowcount for one in ids)
+                # An entry that waits again may have to wait before others of its key, and one that is dropped lets
+                # them go first.
+                for lane, ordered in connection.execute(schema.SELECT_LANES).fetchall():
+                    connection.execute(schema.REARRANGE, {"lane": lane, "ordered": ordered})
+                return changed
+        finally:
+            lock.release()
+
+    def _check(self, connection: sqlite3.Connection, ids: list[int], wanted: tuple[State, ...], verb: str) -> None:
+        states: dict[int, State] = {}
+        for one in ids:
+            for (state,) in connection.execute("SELECT state FROM entry WHERE id = ?", (storable_number(one),)):
+                states[one] = schema.state_name(state)
+        if missing := [one for one in ids if one not in states]:
+            raise _no_entries(self._path, missing)
+        if others := [f"{one} is {states[one]}" for one in ids if states[one] not in wanted]:
+            raise outbox_error(
+                self._path,
+                f"only what is {' or '.join(wanted)} can be {verb}, and {_named(others)}. Nothing was changed.",
+            )
+
+
+def _listed(row: tuple[*schema.EntryRow, int, str, str, str, str | None]) -> ListedEntry:
+    *first, state, reason, notification, target, last_failure = row
+    entry = schema.stored_entry(cast("schema.EntryRow", tuple(first)))
+    return ListedEntry(
+        event=entry.event,
+        key=entry.key,
+        due_ns=entry.due_ns,
+        id=entry.id,
+        attempts=entry.attempts,
+        round=entry.round,
+        state=schema.state_name(state),
+        notification=notification,
+        target=target,
+        reason=reason,
+        last_failure=last_failure or "",
+    )
+
+
+def _no_entries(path: Path, ids: list[int]) -> EntryLookupError:
+    return EntryLookupError(
+        f"the outbox {path} has no entry {_named(map(str, ids))}; `postback outbox list` shows them"
+    )
+
+
+def _named(names: Iterable[str]) -> str:
+    first = list(islice(names, _MAX_NAMED + 1))
+    return ", ".join(first[:_MAX_NAMED]) + (" and more" if len(first) > _MAX_NAMED else "")

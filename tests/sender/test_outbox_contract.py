@@ -1,0 +1,324 @@
+"""What every outbox promises, in memory and in a file."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from postback_sender import Event, NotificationSource
+from postback_sender.outbox.entry import Draft, Entry, LoggedAttempt, Outcome
+from postback_sender.outbox.errors import OutboxError
+from postback_sender.outbox.memory_outbox import MemoryOutbox
+from postback_sender.outbox.outbox import Outbox
+from postback_sender.outbox.sqlite_outbox import SqliteOutbox
+
+T = TypeVar("T")
+OpenNew = Callable[..., Outbox]
+
+SOURCE = NotificationSource(name="notification.toml", text="")
+AT = datetime(2026, 5, 11, tzinfo=UTC)
+FOR_EVER = 2**63 - 1
+
+
+def draft(name: str = "a", *, key: str = "", due_ns: int = 0) -> Draft:
+    return Draft(event=Event(kind="action_lifecycle", at=AT, values={"ActionId": name}), key=key, due_ns=due_ns)
+
+
+def attempt(number: int, failure: str = "") -> LoggedAttempt:
+    return LoggedAttempt(number=number, started_at_ns=number * 10, finished_at_ns=number * 10 + 5, failure=failure)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def open_new(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenNew]:
+    """Opens empty outboxes of one kind."""
+    numbers = count()
+    with ExitStack() as stack:
+
+        def open_it(*, ordered: bool = True) -> Outbox:
+            outbox: Outbox = MemoryOutbox(ordered=ordered)
+            if request.param == "sqlite":
+                outbox = SqliteOutbox(tmp_path / f"{next(numbers)}.sqlite", SOURCE, ordered=ordered)
+            stack.callback(outbox.close)
+            return outbox
+
+        yield open_it
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+async def claim(outbox: Outbox, *, until_ns: int = FOR_EVER, limit: int = 100) -> list[int]:
+    return [entry.id for entry in await outbox.claim(until_ns=until_ns, limit=limit)]
+
+
+async def in_turn(*works: Awaitable[object]) -> list[object]:
+    return [await work for work in works]
+
+
+def test_a_new_outbox_is_empty(open_new: OpenNew) -> None:
+    outbox = open_new()
+    assert run(in_turn(outbox.counts(), outbox.next_due_ns(), claim(outbox), outbox.log(1))) == [
+        {"waiting": 0, "delivered": 0, "given up": 0, "dropped": 0},
+        None,
+        [],
+        [],
+    ]
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+drafts = st.builds(
+    Draft,
+    event=st.builds(
+        Event,
+        kind=texts,
+        at=st.datetimes(timezones=st.timezones()).filter(lambda at: at.utcoffset() is not None),
+        values=st.dictionaries(texts, texts, max_size=3),
+        items=st.lists(st.dictionaries(texts, texts, max_size=2), max_size=2).map(tuple),
+    ),
+    key=texts,
+    due_ns=st.integers(-(2**70), 2**70),
+)
+
+
+# Each example opens its own outbox, so that sharing the fixture between examples is no mixture of states.
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@given(accepted=st.lists(drafts, max_size=4))
+def test_what_was_accepted_comes_back_as_it_went_in(open_new: OpenNew, accepted: list[Draft]) -> None:
+    """A due time that 64 bits cannot hold comes back as the nearest instant that they can."""
+    outbox = open_new(ordered=False)
+
+    async def add_and_claim() -> tuple[list[int], list[Entry]]:
+        return await outbox.add(accepted), await outbox.claim(until_ns=FOR_EVER, limit=10)
+
+    ids, claimed = run(add_and_claim())
+    by_id = {entry.id: entry for entry in claimed}
+    assert ids == sorted(by_id)
+    for entry_id, one in zip(ids, accepted, strict=True):
+        entry = by_id[entry_id]
+        assert (entry.key, entry.attempts, entry.round, entry.state) == (one.key, 0, 1, "waiting")
+        assert entry.due_ns == max(-(2**63), min(one.due_ns, 2**63 - 1))
+        # As an instant: the same offset, by whatever name its zone goes.
+        assert (entry.event.at.isoformat(), entry.event.kind) == (one.event.at.isoformat(), one.event.kind)
+        assert (entry.event.values, entry.event.items) == (one.event.values, one.event.items)
+    outbox.close()
+
+
+def test_claims_go_by_due_time_and_then_by_acceptance(open_new: OpenNew) -> None:
+    outbox = open_new()
+
+    async def work() -> None:
+        assert await outbox.add([draft(due_ns=due_ns) for due_ns in (30, 10, 20, 10)]) == [1, 2, 3, 4]
+        assert await outbox.next_due_ns() == 10
+        assert await claim(outbox, until_ns=9) == []
+        assert await claim(outbox, until_ns=20, limit=1) == [2]
+        assert await claim(outbox, until_ns=20) == [4, 3]
+        assert await claim(outbox, until_ns=20) == []
+        assert await outbox.next_due_ns() == 30
+        assert await outbox.counts() == {"waiting": 4, "delivered": 0, "given up": 0, "dropped": 0}
+
+    run(work())
+
+
+@pytest.mark.parametrize("outcome", ["delivered", "given up"])
+def test_an_entry_waits_for_the_end_of_those_before_it_with_its_key(open_new: OpenNew, outcome: Outcome) -> None:
+    outbox = open_new()
+
+    async def work() -> None:
+        # The second one is due before the first.
+        await outbox.add([draft(key="a", due_ns=20), draft(key="a", due_ns=10), draft(key="b", due_ns=30), draft()])
+        assert await outbox.next_due_ns() == 0
+        assert await claim(outbox) == [4, 1, 3]
+        await outbox.record(1, attempt(1, "no connection"), due_ns=500)
+        assert await claim(outbox) == []
+        await outbox.record(1, attempt(2), outcome=outcome)
+        assert await outbox.next_due_ns() == 10
+        assert await outbox.add([draft(key="a")]) == [5]
+        assert await claim(outbox) == [2]
+        assert (await outbox.counts())[outcome] == 1
+
+    run(work())
+
+
+def test_without_an_order_nothing_waits_for_its_key(open_new: OpenNew) -> None:
+    outbox = open_new(ordered=False)
+
+    async def work() -> None:
+        await outbox.add([draft(key="a", due_ns=2), draft(key="a", due_ns=1)])
+        assert await claim(outbox) == [2, 1]
+        await outbox.record(1, attempt(1), outcome="delivered")
+        await outbox.record(2, attempt(1), outcome="delivered")
+        assert await claim(outbox) == []
+
+    run(work())
+
+
+def test_the_log_has_every_attempt_and_a_released_entry_its_new_due_time(open_new: OpenNew) -> None:
+    outbox = open_new()
+
+    async def work() -> None:
+        await outbox.add([draft(key="a"), draft(key="a")])
+        await claim(outbox)
+        failed = LoggedAttempt(
+            number=1, started_at_ns=5, finished_at_ns=7, failure="error answer", status=503, detail="half \ud800"
+        )
+        await outbox.record(1, failed, due_ns=70)
+        await outbox.release([1, 2, 99])
+        (again,) = await outbox.claim(until_ns=70, limit=5)
+        assert (again.id, again.attempts, again.due_ns) == (1, 1, 70)
+        await outbox.record(1, None, due_ns=80)
+        await outbox.record(1, attempt(2), outcome="delivered", reason="half \ud800")
+        await outbox.release([1])
+        first, second = await outbox.log(1)
+        assert (first.number, first.status, first.failure, first.detail) == (1, 503, "error answer", "half \\ud800")
+        assert (first.started_at_ns, first.finished_at_ns, first.round) == (5, 7, 1)
+        assert second == attempt(2)
+        assert await claim(outbox) == [2]
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("entry_id", "number", "message"),
+    [
+        (99, 1, "entry 99 of the outbox is not claimed"),
+        (2, 1, "entry 2 of the outbox is not claimed"),
+        (3, 1, "entry 3 of the outbox is not claimed"),
+        (1, 1, "1 attempts in its log: expected number 2, got 1"),
+        (1, 3, "expected number 2, got 3"),
+    ],
+)
+def test_a_record_that_does_not_fit_is_refused(open_new: OpenNew, entry_id: int, number: int, message: str) -> None:
+    """Entry 2 is behind another one, entry 3 has ended."""
+    outbox = open_new()
+
+    async def work() -> None:
+        await outbox.add([draft(key="a"), draft(key="a"), draft()])
+        await claim(outbox)
+        await outbox.record(1, attempt(1, "no connection"), due_ns=5)
+        await outbox.record(3, attempt(1), outcome="delivered")
+        with pytest.raises(OutboxError, match=message):
+            await outbox.record(entry_id, attempt(number), outcome="delivered")
+        assert [len(await outbox.log(one)) for one in (1, 2, 3, 99)] == [1, 0, 1, 0]
+        assert (await outbox.counts())["delivered"] == 1
+
+    run(work())
+
+
+def test_a_record_says_either_when_or_how_it_ended(open_new: OpenNew) -> None:
+    outbox = open_new()
+    with pytest.raises(ValueError, match="either another due time or an outcome"):
+        run(outbox.record(1, None))
+    with pytest.raises(ValueError, match="either another due time or an outcome"):
+        run(outbox.record(1, None, due_ns=1, outcome="delivered"))
+
+
+@pytest.mark.parametrize("bad", [draft("half \ud800"), draft(key="half \ud800")], ids=["in a value", "in the key"])
+def test_half_a_character_is_refused_with_all_that_came_with_it(open_new: OpenNew, bad: Draft) -> None:
+    outbox = open_new()
+    with pytest.raises(OutboxError, match=r"lone surrogate U\+D800"):
+        run(outbox.add([draft(), bad]))
+    assert run(claim(outbox)) == []
+
+
+def test_a_closed_outbox_does_nothing_more(open_new: OpenNew) -> None:
+    outbox = open_new()
+    outbox.close()
+    outbox.close()
+    for work in (outbox.add([draft()]), outbox.counts(), outbox.claim(until_ns=0, limit=1), outbox.log(1)):
+        with pytest.raises(OutboxError, match="closed"):
+            run(work)
+
+
+def test_a_caller_that_is_cancelled_claims_nothing_and_stops_nobody(open_new: OpenNew) -> None:
+    outbox = open_new()
+
+    async def work() -> None:
+        await outbox.add([draft(), draft()])
+        claiming = [asyncio.create_task(claim(outbox, limit=1)) for _ in range(2)]
+        await asyncio.sleep(0)
+        claiming[0].cancel()
+        found = await asyncio.gather(*claiming, return_exceptions=True)
+        # Nothing is lost: what the cancelled one did not get is there for the next.
+        got = [one for ids in found if not isinstance(ids, BaseException) for one in ids]
+        while len(got) < 2:
+            got += await claim(outbox)
+        assert sorted(got) == [1, 2]
+
+    run(work())
+
+
+class Model:
+    """What may be claimed: what waits unclaimed, and is the first of its key if an order is kept."""
+
+    def __init__(self, *, ordered: bool) -> None:
+        self.ordered = ordered
+        self.waiting: dict[int, tuple[str, int]] = {}
+        self.claimed: set[int] = set()
+
+    def claimable(self, until_ns: int) -> list[int]:
+        firsts: dict[str, int] = {}
+        for one, (key, _) in sorted(self.waiting.items()):
+            firsts.setdefault(key, one)
+        found = [
+            (due_ns, one)
+            for one, (key, due_ns) in self.waiting.items()
+            if one not in self.claimed and due_ns <= until_ns and (not self.ordered or not key or firsts[key] == one)
+        ]
+        return [one for _, one in sorted(found)]
+
+
+async def add_or_claim(outbox: Outbox, model: Model, data: st.DataObject) -> None:
+    if data.draw(st.booleans()):
+        new = data.draw(st.lists(st.tuples(st.sampled_from(["", "a", "b"]), st.integers(0, 9)), max_size=4))
+        ids = await outbox.add([draft(key=key, due_ns=due_ns) for key, due_ns in new])
+        model.waiting.update(zip(ids, new, strict=True))
+    else:
+        until_ns, limit = data.draw(st.integers(0, 9)), data.draw(st.integers(1, 3))
+        expected = model.claimable(until_ns)[:limit]
+        assert await claim(outbox, until_ns=until_ns, limit=limit) == expected
+        model.claimed.update(expected)
+
+
+async def settle_one(outbox: Outbox, model: Model, data: st.DataObject) -> None:
+    one = data.draw(st.sampled_from(sorted(model.claimed)))
+    choice = data.draw(st.sampled_from(["release", "end", "again"]))
+    if choice == "again":
+        due_ns = data.draw(st.integers(0, 9))
+        await outbox.record(one, None, due_ns=due_ns)
+        model.waiting[one] = (model.waiting[one][0], due_ns)
+        return
+    model.claimed.remove(one)
+    if choice == "release":
+        await outbox.release([one])
+    else:
+        await outbox.record(one, None, outcome="delivered")
+        del model.waiting[one]
+
+
+@pytest.mark.parametrize("ordered", [True, False], ids=["ordered", "not ordered"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@given(data=st.data())
+def test_whatever_happens_each_entry_is_claimed_in_its_turn(
+    open_new: OpenNew, data: st.DataObject, *, ordered: bool
+) -> None:
+    outbox, model = open_new(ordered=ordered), Model(ordered=ordered)
+
+    async def play() -> None:
+        for _ in range(data.draw(st.integers(0, 20))):
+            settles = bool(model.claimed) and data.draw(st.booleans())
+            await (settle_one if settles else add_or_claim)(outbox, model, data)
+        left = model.claimable(9)
+        assert await outbox.next_due_ns() == min((model.waiting[one][1] for one in left), default=None)
+        assert await claim(outbox) == left
+        assert (await outbox.counts())["waiting"] == len(model.waiting)
+
+    run(play())
+    outbox.close()
