@@ -51,6 +51,7 @@ $(VENV)/dev.stamp: $(VENV)/kit.stamp
 # Ratios of one run, on a machine that does little else meanwhile.
 bench: $(VENV)/kit.stamp
 	$(BIN)/python benchmarks/templates.py
+	$(BIN)/python benchmarks/sending.py
 
 clean:
 	rm -rf $(VENV) dist .postback .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -211,7 +211,14 @@ class Reader:
 
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-PAGES = ("README.md", "docs/notification.md", "docs/templates.md")
+PAGES = (
+    "README.md",
+    "docs/actions.md",
+    "docs/events.md",
+    "docs/notification.md",
+    "docs/scenarios.md",
+    "docs/templates.md",
+)
 SECTIONS = {
     f"{page}: {title}": blocks
     for page in PAGES

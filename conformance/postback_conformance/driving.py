@@ -16,11 +16,11 @@ from msgspec.structs import replace
 from postback_conformance.errors import SelectionError
 from postback_conformance.generation import draw_endlessly
 from postback_conformance.own_tokens import with_own_tokens
-from postback_conformance.settings_files import load_notification
 from postback_conformance.strategies import events as any_events
 from postback_conformance.strategies import lifecycles
 from postback_receiver import new_event_loop
 from postback_sender import Event, Notification
+from postback_sender.notification_file import load_notification
 from postback_sender.sender import Delivery, Sender
 from postback_sender.subscription import reported
 

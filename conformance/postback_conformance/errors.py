@@ -2,6 +2,7 @@
 
 ConformanceError
 ├── TrafficError      a file of captures that cannot be read or judged
+├── FilterError       a filter of captures that cannot be read
 └── SelectionError    a selection that leaves nothing to do
 """
 
@@ -12,6 +13,10 @@ class ConformanceError(Exception):
 
 class TrafficError(ConformanceError):
     """A file of captures that cannot be read, or that says too little to be judged."""
+
+
+class FilterError(ConformanceError):
+    """A filter of captures that cannot be read; shows where."""
 
 
 class SelectionError(ConformanceError):

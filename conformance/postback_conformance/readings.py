@@ -119,11 +119,6 @@ def form_fault(data: bytes) -> Fault | None:
     return Fault(reason=f"{what} at byte {first.start()}", span=first.span())
 
 
-def printable(text: str, *, keep: str = "") -> str:
-    """Return a text with control characters and the like written as escapes, so that no terminal or page obeys them."""
-    return "".join(letter if letter.isprintable() or letter in keep else repr(letter)[1:-1] for letter in text)
-
-
 def decoded_body(body: bytes, content_types: tuple[str, ...]) -> str:
     """Return a body as a person would lay it out, by what its content type says; as it is when it cannot be read."""
     kind = content_types[0].partition(";")[0].strip().lower() if content_types else ""

@@ -1,5 +1,6 @@
-"""Captured traffic from a file: a capture store or NDJSON, told apart by their first bytes."""
+"""Captured traffic from a file: a capture store, NDJSON or HAR, told apart by their first bytes."""
 
+import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,10 +8,14 @@ from pathlib import Path
 import msgspec
 
 from postback_conformance.errors import TrafficError
-from postback_receiver import Capture, CaptureFormatError, open_store, read_captures
+from postback_receiver import Capture, CaptureFormatError, HarFormatError, open_store, read_captures, read_har
+from postback_receiver.har import MAX_HAR_BYTES
 from postback_sender.notification import Notification, NotificationSource, parse_notification
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
+# An archive is one object with this one key; a line of NDJSON has many, and not this one.
+_HAR_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*\"log\"\s*:")
+_EXPECTED = "expected a capture store, NDJSON or HAR"
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,22 +29,25 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def open_traffic(path: Path) -> Generator[Traffic]:
-    """Open a store or an NDJSON file for reading; raises `TrafficError` or `StoreError` with what to do."""
+    """Open a store, an NDJSON file or a HAR for reading; raises `TrafficError` or `StoreError` with what to do."""
     try:
         with path.open("rb") as file:
             start = file.read(64)
     except OSError as error:
-        raise TrafficError(f"{path}: cannot be read: {error.strerror}; expected a capture store or NDJSON") from None
+        raise TrafficError(f"{path}: cannot be read: {error.strerror}; {_EXPECTED}") from None
     if start.startswith(_SQLITE_MAGIC):
         store = open_store(path)
         try:
             yield Traffic(name=str(path), count=store.count(), read=store.captures, settings=store.endpoints())
         finally:
             store.close()
+    elif _HAR_START.match(start):
+        archived = _har(path)
+        yield Traffic(name=str(path), count=len(archived), read=lambda: archived, settings={})
     elif not start.strip() or start.lstrip().startswith(b"{"):
         yield Traffic(name=str(path), count=None, read=lambda: _ndjson(path), settings={})
     else:
-        raise TrafficError(f"{path}: expected a capture store or NDJSON, one capture a line; got {start[:16]!r}")
+        raise TrafficError(f"{path}: {_EXPECTED}; got {start[:16]!r}")
 
 
 def notifications_of(settings: Mapping[str, bytes | None], *, name: str) -> dict[str | None, Notification]:
@@ -76,3 +84,13 @@ def _ndjson(path: Path) -> Iterator[Capture]:
             yield from read_captures(file)
         except CaptureFormatError as error:
             raise TrafficError(f"{path}: {error}; export it again, or take that line out") from None
+
+
+def _har(path: Path) -> list[Capture]:
+    with path.open("rb") as file:
+        # One byte more than an archive may have, so that one too large is known to be.
+        data = file.read(MAX_HAR_BYTES + 1)
+    try:
+        return read_har(data)
+    except HarFormatError as error:
+        raise TrafficError(f"{path}: {error}; export it again, or take that entry out") from None

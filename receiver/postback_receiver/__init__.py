@@ -14,11 +14,13 @@ from postback_receiver.endpoint import Endpoint, EndpointTable
 from postback_receiver.errors import (
     CaptureFormatError,
     CaptureLookupError,
+    HarFormatError,
     ListenError,
     ReceiverError,
     StoreError,
     WaitTimeout,
 )
+from postback_receiver.har import read_har, write_har
 from postback_receiver.memory_store import MemoryStore
 from postback_receiver.ndjson import capture_to_line, line_to_capture, read_captures
 from postback_receiver.reply import End, Replies, Reply, ReplyScript, always, same_request, text_reply
@@ -58,6 +60,7 @@ __all__ = [
     "End",
     "Endpoint",
     "EndpointTable",
+    "HarFormatError",
     "Headers",
     "ListenError",
     "MemoryStore",
@@ -80,6 +83,8 @@ __all__ = [
     "open_store",
     "random_id",
     "read_captures",
+    "read_har",
     "same_request",
     "text_reply",
+    "write_har",
 ]

@@ -5,6 +5,7 @@
     ├── StoreError           captures could not be kept or read
     ├── CaptureLookupError   an id names no capture, or more than one
     ├── CaptureFormatError   a line is not a capture
+    ├── HarFormatError       an HTTP archive cannot be read
     └── WaitTimeout          what a test waited for did not arrive; also an AssertionError
 
 A message is for people: what happened, where, and what to do. The attributes are for programs.
@@ -59,6 +60,18 @@ class CaptureFormatError(ReceiverError):
     def __init__(self, *, line: int, expected: str, got: str) -> None:
         super().__init__(f"Line {line} is not a capture: expected {expected}, got {got}")
         self.line = line
+        self.expected = expected
+        self.got = got
+
+
+class HarFormatError(ReceiverError):
+    """An HTTP archive cannot be read; `pointer` says where, as a JSON pointer, empty for the whole of it."""
+
+    def __init__(self, *, pointer: str, expected: str, got: str) -> None:
+        place = pointer.removeprefix("/log/entries/").partition("/")[0]
+        entry = f" (entry {int(place) + 1})" if place.isdecimal() else ""
+        super().__init__(f"Not an HTTP archive at {pointer or 'its start'}{entry}: expected {expected}, got {got}")
+        self.pointer = pointer
         self.expected = expected
         self.got = got
 

@@ -1,9 +1,11 @@
 """What impact.com does, as an engine: settings and templates, events and actions, rendering and delivery.
 
+    notification = load_notification(Path("notification.toml"), os.environ)
     postback = render_postback(notification, event)              # what impact.com would send
     async with Sender(notification) as sender: ...               # send it, paced and retried
 
-This package knows nothing of the receiver, rules or generators.
+Events of your own come from `postback_sender.action`: `track`, `modify`, `reverse` and so on. This package knows
+nothing of the receiver, rules or generators.
 """
 
 from importlib import import_module
@@ -12,10 +14,11 @@ from typing import TYPE_CHECKING
 from postback_sender.errors import RenderError, SenderError, TargetError
 from postback_sender.event import Event, EventFormatError, encode_event, example_event, read_events
 from postback_sender.notification import Notification, NotificationSource, parse_notification
+from postback_sender.notification_file import load_notification
 from postback_sender.postback import Postback, render_postback
 from postback_sender.quantities import QuantityError, Rate
 from postback_sender.settings_table import NotificationError
-from postback_sender.template import Template, TemplateOptions, TemplateSyntaxError
+from postback_sender.template import Match, Mismatch, Template, TemplateOptions, TemplateSyntaxError
 
 if TYPE_CHECKING:
     from postback_sender.sender import Delivery, Sender
@@ -34,6 +37,8 @@ __all__ = [
     "Delivery",
     "Event",
     "EventFormatError",
+    "Match",
+    "Mismatch",
     "Notification",
     "NotificationError",
     "NotificationSource",
@@ -49,6 +54,7 @@ __all__ = [
     "TemplateSyntaxError",
     "encode_event",
     "example_event",
+    "load_notification",
     "parse_notification",
     "read_events",
     "render_postback",

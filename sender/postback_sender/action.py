@@ -74,6 +74,9 @@ def _check_exact(figure: Decimal | None) -> None:
     """Refuse what impact.com's widest money, decimal(18,2), cannot hold."""
     if figure is None:
         return
+    # A caller without a type checker: 1.5 is not 1.5 in binary.
+    if not isinstance(figure, Decimal):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f'expected a Decimal such as Decimal("12.50"), got {figure!r}')
     if not figure.is_finite() or figure.adjusted() >= _WHOLE_DIGITS or figure != figure.quantize(_CENT, context=_EXACT):
         raise ValueError(f"expected an amount of at most {_WHOLE_DIGITS} digits and two decimals, got {figure}")
 
@@ -233,14 +236,14 @@ def reverse(action: Action, *, reason: str, at: datetime) -> tuple[Action, Event
     """Take everything back: no money is left, on the action and on each of its lines; the reason is its detail."""
     stage = _stage_after(action, "reverse")
     # No source tells what the lines of a reversed action say. With amounts of 0 they still add up to the action's.
-    items = tuple(replace(item, amount=Decimal(0)) for item in action.items)
+    items = tuple(map(_without_money, action.items))
     return _update(action, stage, money=NOTHING, items=items, at=at, status_detail=reason)
 
 
 def restore(action: Action, *, at: datetime, status_detail: str = "") -> tuple[Action, Event]:
     """Return a modified or reversed action to what it was meant to be (at impact.com: the reason RESET)."""
     stage = _stage_after(action, "restore")
-    if action.stage == "PENDING" and action.current == action.intended:
+    if action.stage == "PENDING" and (action.current, action.items) == (action.intended, action.conversion.items):
         raise TransitionError(
             f"action {action.action_id} has its intended figures: nothing to restore; modify or reverse it first"
         )
@@ -260,6 +263,13 @@ def clear(action: Action, *, at: datetime) -> tuple[Action, Event]:
     """Clear the commission of a locked action; its figures, deltas included, stay those of its last update."""
     action = replace(action, stage=_stage_after(action, "clear"), cleared_date=at)
     return action, _report(action, "action_clearing", at)
+
+
+def _without_money(item: Item) -> Item:
+    def nothing(figure: Decimal | None) -> Decimal | None:
+        return None if figure is None else Decimal(0)
+
+    return replace(item, amount=Decimal(0), cart_amount=nothing(item.cart_amount), rebate=nothing(item.rebate))
 
 
 def _stage_after(action: Action, step: Step) -> Stage:

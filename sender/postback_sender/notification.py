@@ -4,20 +4,21 @@ The file is TOML. Reading is pure: the file's text, the files it refers to and t
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any, Literal, NoReturn, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from postback_sender.delivery.retry import RETRY_PROFILES, RetryProfile, custom_profile
+from postback_sender.delivery.timeouts import Timeouts
 from postback_sender.matcher import ResponseMatcher
 from postback_sender.own_catalogue import read_catalogue
 from postback_sender.quantities import QuantityError, Rate, parse_duration, parse_rate
 from postback_sender.query_fields import problem_with_fields, url_with_fields
 from postback_sender.settings_table import decode_table, fail, read_toml
 from postback_sender.template import Template, TemplateOptions
-from postback_sender.template.nodes import Node, Text, TokenNode
+from postback_sender.template.nodes import Join, Node, Text, TokenNode
 from postback_sender.tokens import Catalogue
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -66,7 +67,7 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     maximum_requests: Rate | None
     maximum_requests_scope: Literal["resends", "all"]
     retry: RetryProfile
-    timeout_ns: int
+    timeouts: Timeouts
     level: Literal["global", "event"]
     success_response: ResponseMatcher | None
     error_response: ResponseMatcher | None
@@ -92,8 +93,8 @@ class NotificationFile(msgspec.Struct, frozen=True, kw_only=True):
     minimum_delay: str | float = "0s"
     maximum_requests: str | int | None = None
     maximum_requests_scope: Literal["resends", "all"] = "resends"
-    retry: str | list[str | float] = "help-centre"
-    timeout: str | float = "10s"
+    retry: str | list[str | float] | dict[str, Any] = "help-centre"
+    timeout: str | float | dict[str, Any] = "10s"
     level: Literal["global", "event"] = "global"
     success_response: str | dict[str, Any] | None = None
     error_response: str | dict[str, Any] | None = None
@@ -101,6 +102,26 @@ class NotificationFile(msgspec.Struct, frozen=True, kw_only=True):
     template: dict[str, Any] = {}
     tokens: dict[str, dict[str, Any]] = {}
     kinds: dict[str, dict[str, Any]] = {}
+
+
+class _TimeoutTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table `timeout`: for all of a request, for making its connection, for any silence."""
+
+    total: str | float = "10s"
+    connect: str | float | None = None
+    read: str | float | None = None
+
+
+class _RetryTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table `retry`: a profile or delays, and what the sources leave open.
+
+    "At most 15 times in total" (help centre) may count retries or sends; `sends` is the most sends in all.
+    """
+
+    profile: str | None = None
+    delays: list[str | float] | None = None
+    sends: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    retry_after: bool = False
 
 
 def parse_notification(source: NotificationSource, environment: Mapping[str, str] | None) -> Notification:
@@ -141,8 +162,7 @@ class _Reader:
             maximum_requests=self._rate(file.maximum_requests),
             maximum_requests_scope=file.maximum_requests_scope,
             retry=self._retry(file.retry),
-            timeout_ns=self._duration(file.timeout, "timeout")
-            or self._fail("timeout: expected more than 0", "timeout"),
+            timeouts=self._timeouts(file.timeout),
             level=file.level,
             success_response=self._matcher(file.success_response, "success_response"),
             error_response=self._matcher(file.error_response, "error_response"),
@@ -172,7 +192,7 @@ class _Reader:
     def _url_template(self, source: str, options: TemplateOptions) -> Template:
         # Variables are put in after parsing: no error shows them, and a brace in a secret is a brace.
         written = Template.parse(source, options=options, name=f"{self._source.name}, url")
-        return Template(source, self._with_variables(written), options=options, name=written.name)
+        return Template(source, self._with_variables(written.nodes), options=options, name=written.name)
 
     def _check_plain(self, url: Template) -> None:
         """Refuse a URL after which fields that were picked cannot be written."""
@@ -198,16 +218,18 @@ class _Reader:
             self._fail(f"body_file: no file {file.body_file!r} beside {self._source.name}", "body_file")
         return self._source.files[file.body_file], "body_file"
 
-    def _with_variables(self, url: Template) -> tuple[Node, ...]:
+    def _with_variables(self, written: Sequence[Node]) -> tuple[Node, ...]:
         """Return the nodes of a URL in which each `$` with a token after it is a variable of the environment."""
         nodes: list[Node] = []
-        for node in url.nodes:
+        for node in written:
             before = nodes[-1] if nodes else None
             if isinstance(node, TokenNode) and isinstance(before, Text) and before.text.endswith("$"):
                 text = before.text[:-1] + self._variable(node.name, "url")
                 nodes[-1] = Text(text, before.start, node.end)
             elif isinstance(node, Text) and isinstance(before, Text):
                 nodes[-1] = Text(before.text + node.text, before.start, node.end)
+            elif isinstance(node, Join):
+                nodes.append(msgspec.structs.replace(node, body=self._with_variables(node.body)))
             else:
                 nodes.append(node)
         return tuple(nodes)
@@ -253,9 +275,33 @@ class _Reader:
         except QuantityError as error:
             self._fail(f"maximum_requests: {error}", "maximum_requests")
 
-    def _retry(self, value: str | list[str | float]) -> RetryProfile:
+    def _timeouts(self, value: str | float | dict[str, Any]) -> Timeouts:
+        table = self._table(value if isinstance(value, dict) else {"total": value}, _TimeoutTable, "timeout")
+        spans = {
+            key: None if span is None else self._span(span, "timeout" if value is span else f"timeout.{key}")
+            for key, span in (("connect", table.connect), ("read", table.read))
+        }
+        total_ns = self._span(table.total, "timeout.total" if isinstance(value, dict) else "timeout")
+        return Timeouts(total_ns=total_ns, connect_ns=spans["connect"], read_ns=spans["read"])
+
+    def _span(self, value: str | float, key: str) -> int:
+        return self._duration(value, key) or self._fail(f"{key}: expected more than 0", key)
+
+    def _retry(self, value: str | list[str | float] | dict[str, Any]) -> RetryProfile:
+        if not isinstance(value, dict):
+            return self._profile(value)
+        table = self._table(value, _RetryTable, "retry")
+        if table.profile is not None and table.delays is not None:
+            self._fail("retry: profile and delays are both set; keep one of them", "retry")
+        profile = self._profile(table.profile if table.delays is None else table.delays)
+        delays_ns = profile.delays_ns if table.sends is None else profile.delays_ns[: table.sends - 1]
+        return msgspec.structs.replace(profile, delays_ns=delays_ns, honours_retry_after=table.retry_after)
+
+    def _profile(self, value: str | list[str | float] | None) -> RetryProfile:
         if isinstance(value, list):
             return custom_profile(tuple(self._duration(delay, "retry") for delay in value))
+        if value is None:
+            return RETRY_PROFILES["help-centre"]
         if value not in RETRY_PROFILES:
             expected = ", ".join(f'"{name}"' for name in RETRY_PROFILES)
             self._fail(

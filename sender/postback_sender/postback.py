@@ -1,5 +1,6 @@
 """`Postback`: one rendered request, and how a notification and an event become one."""
 
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit, urlunsplit
 
@@ -20,7 +21,7 @@ CONTENT_TYPES: dict[BodyFormat, str] = {
 }
 
 # RFC 9112 §3.2: a request line is printable ASCII without blanks; raw values may hold anything.
-_REQUEST_LINE_SAFE = frozenset(range(0x21, 0x7F))
+_NOT_IN_REQUEST_LINE = re.compile(rb"[^!-~]")
 
 
 Headers = Sequence[tuple[str, str]]
@@ -60,7 +61,7 @@ def render_postback(notification: Notification, event: Event, *, to: str | None 
 
 def request_target(text: bytes) -> str:
     """Return a rendered URL as a request line can hold it: bytes that it cannot are percent-encoded."""
-    return "".join(chr(byte) if byte in _REQUEST_LINE_SAFE else f"%{byte:02X}" for byte in text)
+    return _NOT_IN_REQUEST_LINE.sub(lambda found: b"%%%02X" % found[0][0], text).decode("ascii")
 
 
 def _merged(ours: Headers, partners: Headers) -> tuple[tuple[str, str], ...]:

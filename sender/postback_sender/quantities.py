@@ -1,4 +1,4 @@
-"""Durations, rates and sizes as people write them: `500ms`, `30s`, `5m`, `5/s`, `1MiB`."""
+"""Durations, rates, sizes and factors as people write them: `500ms`, `30s`, `5m`, `5/s`, `1MiB`, `60x`."""
 
 import re
 from fractions import Fraction
@@ -21,10 +21,11 @@ _SIZE_UNITS = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _LONGEST_NS = 100 * 365 * 86_400 * NANOSECONDS_PER_SECOND
 _NUMBER_AND_UNIT = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*", re.ASCII)
 _RATE = re.compile(r"\s*(\d{1,9})\s*/\s*(ms|s|m|h|d)\s*", re.ASCII)
+_FACTOR = re.compile(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*x?\s*", re.ASCII)
 
 
 class QuantityError(SenderError):
-    """A duration, rate or size that cannot be read; says what was expected and what came."""
+    """A duration, rate, size or factor that cannot be read; says what was expected and what came."""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +70,15 @@ def parse_size(value: str | int) -> int:
     if found is None or unit not in _SIZE_UNITS:
         raise QuantityError(f'expected a size such as "64KiB" or "1MiB", got {value!r}')
     return int(Fraction(found[1]) * _SIZE_UNITS[unit])
+
+
+def parse_factor(value: str | float) -> Fraction:
+    """Return how many times as fast, exactly: text such as `"60x"` or `"0.5x"`, or a number; more than 0."""
+    found = _FACTOR.fullmatch(str(value))
+    factor = Fraction(found[1]) if found else Fraction(0)
+    if not factor:
+        raise QuantityError(f'expected a factor such as "60x" or "0.5x", more than 0, got {value!r}')
+    return factor
 
 
 def format_duration(nanoseconds: int) -> str:

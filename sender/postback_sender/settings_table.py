@@ -7,6 +7,7 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -36,7 +37,8 @@ def read_toml(text: str, *, name: str) -> dict[str, Any]:
     """Return the tables of a TOML text, or raise `NotificationError` naming the file and the place in it."""
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    # A TOMLDecodeError, or what int() says of thousands of digits.
+    except ValueError as error:
         raise NotificationError(f"{name}: not valid TOML: {error}") from None
     except RecursionError:
         raise NotificationError(f"{name}: lists or tables are nested too deeply to be settings") from None
@@ -44,8 +46,8 @@ def read_toml(text: str, *, name: str) -> dict[str, Any]:
 
 def decode_table(table: Mapping[str, Any], kind: type[T], *, path: str, text: str, name: str) -> T:
     """Return one table as a record of `kind`; `path` is its dotted place in the file, empty for the top."""
-    hints = get_type_hints(kind)
-    fields = [field.name for field in msgspec.structs.fields(kind)]
+    hints = _hints(kind)
+    fields = kind.__struct_fields__
     for key, value in table.items():
         if key not in fields:
             fail(f"unknown key {dotted(path, key)!r}{did_you_mean(key, fields)}", path, key, text=text, name=name)
@@ -103,6 +105,12 @@ def line_of(text: str, path: str, key: str) -> int | None:
         elif table == path and assignment.match(line):
             return number
     return None
+
+
+@cache
+def _hints(kind: type[msgspec.Struct]) -> dict[str, object]:
+    # A file may hold the same kind of table ten thousand times.
+    return get_type_hints(kind)
 
 
 def _choices(hint: object) -> tuple[str, ...]:

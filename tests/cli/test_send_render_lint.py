@@ -14,7 +14,7 @@ import pytest
 import typer
 
 from command_line import COMMAND, PATIENCE_S, Run, environment
-from postback_conformance.cli.application import app
+from postback_conformance.cli.application import application
 from postback_receiver import Receiver, Reply
 from postback_sender.event import encode_event, example_event
 from postback_sender.tokens import EVENT_KINDS, EventKind
@@ -142,7 +142,7 @@ def test_a_second_ctrl_c_cuts_what_is_in_flight(notification: Path, tmp_path: Pa
 
     assert process.returncode == 130
     assert b"0 of 3 delivered" in rest
-    assert b"3 not sent, or without an answer" in rest
+    assert b"3 wait in the outbox" in rest
 
 
 @pytest.mark.parametrize("kind", EVENT_KINDS)
@@ -224,7 +224,7 @@ def test_every_flag_has_a_twin_in_the_environment(run: Run, notification: Path) 
 
 def options() -> Iterator[tuple[Any, Any]]:
     """Every option of every command, with the place of its command in the program."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(application())
     waiting = [(command, command.make_context("postback", [], resilient_parsing=True, **command.context_settings))]
     while waiting:
         command, context = waiting.pop()
@@ -310,12 +310,12 @@ def test_a_failure_is_told_at_once_with_what_comes_next(notification: Path, tmp_
         rest = process.stderr.read()
 
     assert b"no connection" in told
-    assert b"up to 15 retries" in told
+    assert b"up to 15 more" in told
     assert b"because you stopped it" in rest
     assert process.returncode == 130
 
 
-def test_a_command_leaves_nothing_where_it_was_run(run: Run, notification: Path, tmp_path: Path) -> None:
+def test_send_leaves_nothing_but_its_outbox_where_it_was_run(run: Run, notification: Path, tmp_path: Path) -> None:
     with Receiver() as receiver:
         run(
             "send",
@@ -327,7 +327,8 @@ def test_a_command_leaves_nothing_where_it_was_run(run: Run, notification: Path,
             env={**SECRETS, "XDG_CACHE_HOME": str(tmp_path / "c")},
         )
 
-    assert {path.name for path in tmp_path.iterdir()} <= {"n.toml", "c"}
+    assert {path.name for path in tmp_path.iterdir()} <= {"n.toml", "c", ".postback"}
+    assert (tmp_path / ".postback" / "outbox.sqlite").is_file()
 
 
 @pytest.mark.parametrize(
@@ -371,4 +372,4 @@ def test_a_file_name_that_is_not_utf_8_is_spelt_out(run: Run, tmp_path: Path, fo
     outcome = run("lint", name, "--format", format)
 
     assert outcome.code == 1
-    assert "n\\udcff.toml, body, line 1, column 1" in outcome.out
+    assert "n\\udcff.toml, body, line 2, column 9" in outcome.out

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from postback_conformance.printable import printable
 from postback_conformance.readings import (
     MAX_DEPTH,
     Fault,
     decoded_body,
     form_fault,
-    printable,
     read_json,
     utf8_fault,
     xml_document_type,

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from postback_conformance.errors import TrafficError
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
-from postback_conformance.settings_files import load_notification, read_source
 from postback_conformance.traffic import notifications_of, open_traffic, pack_source, unpack_source
 from postback_receiver import Capture, SqliteStore, StoreError, capture_to_line
 from postback_sender.notification import NotificationSource
+from postback_sender.notification_file import load_notification, read_source
 from postback_sender.settings_table import NotificationError
 
 ARRIVED = [replace(capture(b"%d" % number), id=f"c{number}") for number in range(3)]
@@ -87,14 +87,14 @@ def test_a_file_that_is_neither_is_told_with_how_it_begins(data: bytes, got: str
     path.write_bytes(data)
     with pytest.raises(TrafficError) as caught:
         read(path)
-    assert str(caught.value).startswith(f"{path}: expected a capture store or NDJSON, one capture a line; got {got}")
+    assert str(caught.value).startswith(f"{path}: expected a capture store, NDJSON or HAR; got {got}")
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     path = tmp_path / "nothing.db"
     with pytest.raises(TrafficError) as caught:
         read(path)
-    expected = f"{path}: cannot be read: No such file or directory; expected a capture store or NDJSON"
+    expected = f"{path}: cannot be read: No such file or directory; expected a capture store, NDJSON or HAR"
     assert str(caught.value) == expected
 
 

@@ -111,7 +111,7 @@ def test_an_empty_file_is_a_get_to_this_machine() -> None:
         ),
         pytest.param('method = "PUT"', 'method: expected one of "GET", "POST", got "PUT"', id="wrong choice"),
         pytest.param('event = "action_clearng"', 'did you mean "action_clearing"?', id="near choice"),
-        pytest.param("timeout = true", "timeout: expected number | text, got true or false", id="wrong type"),
+        pytest.param("timeout = true", "timeout: expected number | text | table, got true or false", id="wrong type"),
         pytest.param("timeout = 0", "timeout: expected more than 0", id="no time at all"),
         pytest.param(
             "[headers]\nX = 5", "line 1: headers: expected text, got whole number", id="wrong type in a table"

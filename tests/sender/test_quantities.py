@@ -1,4 +1,6 @@
-"""Durations, rates and sizes as people write them."""
+"""Durations, rates, sizes and factors as people write them."""
+
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from postback_sender.quantities import (
     Rate,
     format_duration,
     parse_duration,
+    parse_factor,
     parse_rate,
     parse_size,
 )
@@ -62,3 +65,18 @@ def test_sizes_count_bytes() -> None:
     assert [parse_size(text) for text in ("1MiB", "64KiB", "10B", 10)] == [1024**2, 64 * 1024, 10, 10]
     with pytest.raises(QuantityError, match="expected a size such as"):
         parse_size("1MB")
+
+
+@pytest.mark.parametrize(
+    ("text", "factor"),
+    [("60x", Fraction(60)), ("0.5x", Fraction(1, 2)), (" 2 ", Fraction(2)), (60, Fraction(60)), (0.1, Fraction(1, 10))],
+    ids=str,
+)
+def test_a_factor_is_read_exactly(text: str | float, factor: Fraction) -> None:
+    assert parse_factor(text) == factor
+
+
+@pytest.mark.parametrize("text", ["", "x", "0", "0.0x", "-1x", "1/2", "2xx", "60 s", "1e3", float("inf")], ids=repr)
+def test_what_is_no_factor_is_refused_with_examples(text: str | float) -> None:
+    with pytest.raises(QuantityError, match=r'expected a factor such as "60x" or "0\.5x", more than 0'):
+        parse_factor(text)

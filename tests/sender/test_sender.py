@@ -441,7 +441,7 @@ def test_an_attempt_that_fails_after_stop_is_not_repeated() -> None:
     async def main() -> None:
         async with peer(BUSY) as server:
             sender = Sender(
-                settings(server.url, "retry = [0, 0, 0]"), on_attempt=lambda _postback, _attempt: sender.stop()
+                settings(server.url, "retry = [0, 0, 0]"), on_attempt=lambda _postback, _attempt, _step: sender.stop()
             )
             [delivery] = await deliveries(sender, event())
         assert len(server.requests) == 1
@@ -458,7 +458,7 @@ def test_resends_that_wait_for_their_turn_keep_no_first_send_from_leaving() -> N
             sender = Sender(
                 settings(server.url, text),
                 concurrency=2,
-                on_attempt=lambda postback, _attempt: arrived.set() if postback.key == "last" else None,
+                on_attempt=lambda postback, _attempt, _step: arrived.set() if postback.key == "last" else None,
             )
             late = event("last", at=datetime.now(UTC) + timedelta(milliseconds=300))
             async with sender:

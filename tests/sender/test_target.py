@@ -2,7 +2,7 @@
 
 import pytest
 
-from postback_sender.delivery.target import check_target
+from postback_sender.delivery.target import check_target, is_address_allowed
 from postback_sender.errors import TargetError
 
 
@@ -71,3 +71,33 @@ def test_an_error_names_no_more_than_the_host(url: str) -> None:
 def test_an_error_names_scheme_and_host() -> None:
     with pytest.raises(TargetError, match=r"got 'ftp://\[::1\]'$"):
         check_target("ftp://me@[::1]:21/x?y")
+
+
+@pytest.mark.parametrize("allowed", ["10.0.0.1", "10.0.0.0/24"])
+def test_an_address_or_a_network_can_be_named(allowed: str) -> None:
+    check_target("http://10.0.0.1/", allowed_hosts=[allowed])
+    with pytest.raises(TargetError):
+        check_target("http://10.0.1.1/", allowed_hosts=[allowed])
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "allowed_hosts", "expected"),
+    [
+        pytest.param("localhost", "127.0.0.1", (), True, id="this machine by name"),
+        pytest.param("localhost", "10.0.0.1", (), False, id="this machine's name for another"),
+        pytest.param("shop.example", "93.184.216.34", ("shop.example",), True, id="a public address"),
+        pytest.param("shop.example", "93.184.216.34", (), False, id="a public address nobody named"),
+        pytest.param("shop.example", "127.0.0.1", ("shop.example",), False, id="a name for this machine"),
+        pytest.param("shop.example", "192.168.1.5", ("shop.example",), False, id="a private address"),
+        pytest.param("shop.example", "192.168.1.5", ("shop.example", "192.168.0.0/16"), True, id="both are named"),
+        pytest.param("shop.example", "fe80::1", ("shop.example",), False, id="a link-local address"),
+        pytest.param("shop.example", "::ffff:10.0.0.1", ("shop.example",), False, id="a private one in disguise"),
+    ],
+)
+def test_where_a_name_leads_counts_too(
+    host: str,
+    address: str,
+    allowed_hosts: tuple[str, ...],
+    expected: bool,  # noqa: FBT001  a table of claims
+) -> None:
+    assert is_address_allowed(host, address, allowed_hosts=allowed_hosts) is expected

@@ -16,8 +16,10 @@ PATIENCE_S: Final = 60
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """The environment of a user who has set nothing of ours, and `extra`."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("POSTBACK_")}
+    """The environment of a user who has set nothing that we read, and `extra`."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("POSTBACK_") and name != "COLUMNS"
+    }
     return {**inherited, "NO_COLOR": "1", **extra}
 
 

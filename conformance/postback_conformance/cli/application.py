@@ -1,31 +1,67 @@
 """The application all commands are added to, and the flags that come before a command."""
 
-import importlib.metadata
 import logging
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from postback_conformance.cli import captures, demo, judging, linting, listening, matching, rendering, sending, tokens
 from postback_conformance.cli.terminal import say, set_quiet
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_receiver import CaptureLookupError, ReceiverError
 from postback_sender import SenderError
 
-# Every flag of every command has a twin in the environment: `listen --port` is POSTBACK_LISTEN_PORT.
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    context_settings={"auto_envvar_prefix": "POSTBACK", "help_option_names": ["-h", "--help"]},
-    help="Send, receive and judge impact.com event notifications (postbacks) on this machine.",
-)
+# In the order of the help: each command, and the module beside this one that holds it.
+_LOADED_WHEN_USED = {
+    "demo": "postback_conformance.cli.demo",
+    "render": "postback_conformance.cli.rendering",
+    "match": "postback_conformance.cli.matching",
+    "lint": "postback_conformance.cli.linting",
+    "tokens": "postback_conformance.cli.tokens",
+    "listen": "postback_conformance.cli.listening",
+    "send": "postback_conformance.cli.sending",
+    "outbox": "postback_conformance.cli.outbox",
+    "list": "postback_conformance.cli.captures",
+    "show": "postback_conformance.cli.captures",
+    "replay": "postback_conformance.cli.replaying",
+    "check": "postback_conformance.cli.judging",
+    "rules": "postback_conformance.cli.judging",
+}
+
+
+def application(arguments: Sequence[str] = ()) -> typer.Typer:
+    """Return the application with all commands, or with that of the arguments: nobody waits for the others to load."""
+    # Every flag of every command has a twin in the environment: `listen --port` is POSTBACK_LISTEN_PORT.
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=True,
+        pretty_exceptions_enable=False,
+        context_settings={"auto_envvar_prefix": "POSTBACK", "help_option_names": ["-h", "--help"]},
+        help="Send, receive and judge impact.com event notifications (postbacks) on this machine.",
+    )
+    app.callback()(_before_any_command)
+    asked = next((argument for argument in arguments if not argument.startswith("-")), "")
+    added: set[str] = set()
+    for name in [asked] if asked in _LOADED_WHEN_USED else _LOADED_WHEN_USED:
+        module = import_module(_LOADED_WHEN_USED[name])
+        if module.__name__ not in added:
+            added.add(module.__name__)
+            module.add_to(app)
+    return app
+
+
+def _version() -> str:
+    # Imported when used: it takes as long as a command does.
+    from importlib.metadata import version  # noqa: PLC0415
+
+    return f"postback-kit {version('postback-kit')}"
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001  typer hands it over like that
     if wanted:
-        typer.echo(f"postback-kit {importlib.metadata.version('postback-kit')}")
+        typer.echo(_version())
         raise typer.Exit
 
 
@@ -33,7 +69,7 @@ def run() -> tuple[int, str]:
     """Run the command of this process; return its exit code and, when it failed, one message for a person."""
     stdout = sys.stdout
     try:
-        app(prog_name="postback")
+        application(sys.argv[1:])(prog_name="postback")
     except (SelectionError, CaptureLookupError) as error:
         return 4, str(error)
     except (SenderError, ReceiverError, ConformanceError) as error:
@@ -47,7 +83,6 @@ def run() -> tuple[int, str]:
     return 0, ""
 
 
-@app.callback()
 def _before_any_command(
     *,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
@@ -58,8 +93,4 @@ def _before_any_command(
     set_quiet(quiet)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(name)s: %(message)s")
     if verbose:
-        say(f"postback-kit {importlib.metadata.version('postback-kit')}")
-
-
-for _commands in (demo, rendering, matching, linting, tokens, listening, sending, captures, judging):
-    _commands.add_to(app)
+        say(_version())

@@ -1,110 +1,181 @@
-"""Sends with a progress bar and tells how it went; what `send` does once its flags are read."""
+"""Takes events into an outbox and delivers them, with a progress bar; what `send` does once its flags are read."""
 
 import asyncio
 import os
+import secrets
 import signal
-from collections import Counter
-from collections.abc import Iterable
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 
 import msgspec
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from postback_conformance.cli.delivery_report import DeliveryReport, delivery_progress, show_retry_plan
 from postback_conformance.cli.events_input import read_events_file
-from postback_conformance.cli.generating import generate_and_tell
-from postback_conformance.cli.terminal import Format, people, put_json, say
-from postback_conformance.errors import SelectionError
-from postback_conformance.redaction import redacted_target
-from postback_conformance.settings_files import load_notification
+from postback_conformance.cli.generating import generate_and_tell, keep_hypothesis_out_of_here
+from postback_conformance.cli.terminal import Format, say
+from postback_conformance.errors import ConformanceError, SelectionError
+from postback_conformance.redaction import SecretEnvironment
+from postback_conformance.scenario import drafts, plan, read_scenario
 from postback_receiver import new_event_loop
-from postback_sender import Delivery, Event, Notification, Postback, Sender, example_event, render_postback
-from postback_sender.delivery.policy import Attempt, Delivered, GiveUp
-from postback_sender.delivery.retry import Failure
+from postback_sender import Event, Notification, Sender, example_event, render_postback
+from postback_sender.clock import Clock, ScaledClock, SystemClock
+from postback_sender.delivery.policy import DeliveryPolicy
 from postback_sender.delivery.target import check_target
-from postback_sender.quantities import format_duration
-from postback_sender.subscription import reported
+from postback_sender.notification import parse_notification
+from postback_sender.notification_file import read_source
+from postback_sender.outbox.entry import Draft
+from postback_sender.outbox.memory_outbox import MemoryOutbox
+from postback_sender.outbox.outbox import Outbox
+from postback_sender.outbox.sqlite_outbox import SqliteOutbox
+from postback_sender.quantities import NANOSECONDS_PER_SECOND
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What to send, where, and how; the flags of `send`."""
+    """What to send, where, and how; the flags of `send`. An `outbox` of None keeps everything in memory."""
 
     notification: Path
     to: str | None
     events: Path | None
+    scenario: Path | None
+    resume: bool
     count: int
     seed: int | None
+    outbox: Path | None
+    in_order: bool
+    time_scale: Fraction
     allowed_hosts: tuple[str, ...]
+    trust: ssl.SSLContext | bool
     concurrency: int
+
+
+def explain(order: Order, output: Format) -> None:
+    """Show what follows each kind of failure, and send nothing."""
+    settings = parse_notification(read_source(order.notification), os.environ)
+    show_retry_plan(
+        DeliveryPolicy(
+            retry=settings.retry,
+            success_response=settings.success_response,
+            error_response=settings.error_response,
+        ),
+        output,
+    )
 
 
 def deliver(order: Order, output: Format) -> int:
     """Send what was ordered, tell about it, and return the exit code."""
-    settings = load_notification(order.notification, os.environ)
-    chosen = _chosen_events(order, settings)
-    wanted = list(reported(settings, chosen))
-    if left_out := len(chosen) - len(wanted):
-        say(f"{left_out} events left out: {settings.name} reports {settings.event} at {settings.level} level")
-    if not wanted:
-        raise SelectionError(f"nothing to send: no event is one that {settings.name} reports")
-    sender = Sender(
-        settings,
-        to=order.to,
-        allowed_hosts=order.allowed_hosts,
-        concurrency=order.concurrency,
-        on_attempt=_FirstFailures(settings).tell,
-    )
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        deliveries = runner.run(_deliver(sender, wanted))
-    if output is Format.JSON:
-        for delivery in deliveries:
-            put_json(_as_data(delivery))
-    return _tell(settings, deliveries, len(wanted))
-
-
-def _chosen_events(order: Order, settings: Notification) -> list[Event]:
-    if order.events is not None:
-        return list(read_events_file(order.events, kinds=settings.catalogue.kinds))
+    source = read_source(order.notification)
+    environment = SecretEnvironment(os.environ)
+    settings = parse_notification(source, environment)
     # What is wrong with the settings or the target is said before the work is done.
     check_target(
         render_postback(settings, example_event(settings.event, settings.catalogue), to=order.to).url,
         allowed_hosts=order.allowed_hosts,
     )
-    return generate_and_tell(settings, count=order.count, seed=order.seed)
+    clock: Clock = SystemClock()
+    if order.time_scale != 1:
+        clock = ScaledClock(clock, order.time_scale)
+        say(f"time runs {float(order.time_scale):g} times as fast here; the receiver's verdicts about it mean nothing")
+    outbox: Outbox = (
+        MemoryOutbox(ordered=order.in_order)
+        if order.outbox is None
+        else SqliteOutbox(order.outbox, source, to=order.to, ordered=order.in_order)
+    )
+    report = DeliveryReport(settings, output, secrets=environment.secrets)
+    # Before there is an event loop, which would keep Ctrl-C from ending it: generating takes a while.
+    accept = _accepting(order, settings, clock)
+
+    async def run() -> int:
+        async with outbox, _sender(order, settings, outbox, clock, report) as sender:
+            earlier = (await outbox.counts())["waiting"]
+            if earlier:
+                say(f"{earlier} postbacks of an earlier run wait in {order.outbox}; they are sent, too")
+            accepted = await accept(sender)
+            if not earlier + accepted:
+                raise SelectionError(_nothing_to_send(order, settings))
+            await _deliver(sender, report, total=earlier + accepted)
+            return report.sum_up(waiting=(await outbox.counts())["waiting"], outlives=order.outbox is not None)
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(run())
 
 
-class _FirstFailures:
-    """Tells of the first failure of each kind at once: retries may take hours, and the reason is known now."""
-
-    def __init__(self, settings: Notification) -> None:
-        self._retry = settings.retry
-        self._told: set[tuple[Failure, int | None]] = set()
-
-    def tell(self, postback: Postback, attempt: Attempt) -> None:
-        if attempt.failure is None or (attempt.failure, attempt.status) in self._told:
-            return
-        self._told.add((attempt.failure, attempt.status))
-        what = f"{attempt.failure} {attempt.status or ''}".strip()
-        reason = f" ({attempt.detail})" if attempt.detail else ""
-        say(f"{redacted_target(postback.url)[:100]}: {what}{reason}; {self._next(attempt)}")
-
-    def _next(self, attempt: Attempt) -> str:
-        delays = self._retry.delays_ns
-        if attempt.failure is None or not self._retry.retries(attempt.failure, attempt.status):
-            return f"the retry profile {self._retry.name} does not try that again"
-        if attempt.number > len(delays):
-            return "no retry is left"
-        wait = format_duration(delays[attempt.number - 1])
-        return f"next attempt in {wait}, up to {len(delays)} retries (retry in the settings)"
+def _sender(order: Order, settings: Notification, outbox: Outbox, clock: Clock, report: DeliveryReport) -> Sender:
+    return Sender(
+        settings,
+        to=order.to,
+        allowed_hosts=order.allowed_hosts,
+        concurrency=order.concurrency,
+        outbox=outbox,
+        clock=clock,
+        trust=order.trust,
+        on_attempt=report.attempted,
+    )
 
 
-async def _deliver(sender: Sender, events: Iterable[Event]) -> list[Delivery]:
-    """Send with a progress bar; Ctrl-C finishes what is in flight and leaves the rest unsent, a second one cuts it."""
-    events = list(events)
-    deliveries: list[Delivery] = []
-    failed = 0
+def _accepting(order: Order, settings: Notification, clock: Clock) -> Callable[[Sender], Awaitable[int]]:
+    """Return what takes the ordered events into the outbox and tells how many postbacks they make."""
+    if order.scenario is not None:
+        planned = _scenario_drafts(order, order.scenario, settings, clock)
+        return lambda sender: sender.accept_drafts(planned)
+    events: Iterable[Event] = ()
+    if order.events is not None:
+        events = read_events_file(order.events, kinds=settings.catalogue.kinds)
+    elif not order.resume:
+        events = generate_and_tell(settings, count=order.count, seed=order.seed)
+
+    async def accept(sender: Sender) -> int:
+        counted = _Counted(events)
+        accepted = await sender.accept(counted)
+        if left_out := counted.count - accepted:
+            say(f"{left_out} events left out: {settings.name} reports {settings.event} at {settings.level} level")
+        return accepted
+
+    return accept
+
+
+class _Counted(Iterator[Event]):
+    """An iterator over events that knows how many it has given."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self._events = iter(events)
+        self.count = 0
+
+    def __next__(self) -> Event:
+        event = next(self._events)
+        self.count += 1
+        return event
+
+
+def _scenario_drafts(order: Order, path: Path, settings: Notification, clock: Clock) -> list[Draft]:
+    keep_hypothesis_out_of_here()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConformanceError(f"{path}: cannot be read: {error.strerror}; expected a scenario") from None
+    except UnicodeDecodeError as error:
+        raise ConformanceError(f"{path}: not UTF-8 at byte {error.start}") from None
+    scenario = read_scenario(text, name=path.name, catalogue=settings.catalogue)
+    started_at = datetime.fromtimestamp(clock.now_ns() // NANOSECONDS_PER_SECOND, UTC)
+    seed = next(seed for seed in (order.seed, scenario.seed, secrets.randbelow(2**32)) if seed is not None)
+    say(f"seed {seed}: what the scenario leaves open, the same again with --seed {seed}")
+    # All of it is played before anything is sent: a step that is not legal is said now.
+    return list(drafts(plan(scenario, started_at=started_at, seed=seed), settings, started_at=started_at))
+
+
+def _nothing_to_send(order: Order, settings: Notification) -> str:
+    if order.resume:
+        return f"nothing to send: no postback of {settings.name} waits in {order.outbox}"
+    return f"nothing to send: no event is one that {settings.name} reports"
+
+
+async def _deliver(sender: Sender, report: DeliveryReport, *, total: int) -> None:
+    """Deliver with a progress bar; Ctrl-C finishes what is in flight and leaves the rest, a second one cuts it."""
     loop = asyncio.get_running_loop()
     with delivery_progress() as progress:
-        task = progress.add_task("sending", total=len(events), failed=0)
+        task = progress.add_task("sending", total=total, failed=0)
 
         def cut_short() -> None:
             say("cutting the requests in flight: their endpoint may have taken them or not")
@@ -117,58 +188,8 @@ async def _deliver(sender: Sender, events: Iterable[Event]) -> list[Delivery]:
 
         loop.add_signal_handler(signal.SIGINT, stop)
         try:
-            async with sender:
-                async for delivery in sender.send(events):
-                    deliveries.append(delivery)
-                    failed += isinstance(delivery.outcome, GiveUp)
-                    progress.update(task, advance=1, failed=failed)
+            async for delivery in sender.deliver():
+                report.ended(delivery)
+                progress.update(task, advance=1, failed=report.given_up)
         finally:
             loop.remove_signal_handler(signal.SIGINT)
-    return deliveries
-
-
-def delivery_progress() -> Progress:
-    """Return the progress bar of everything that sends; tasks carry a field `failed`."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("[red]{task.fields[failed]} failed"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=people,
-        disable=not people.is_terminal or people.quiet,
-    )
-
-
-def _tell(settings: Notification, deliveries: list[Delivery], wanted: int) -> int:
-    delivered = sum(isinstance(delivery.outcome, Delivered) for delivery in deliveries)
-    attempts = sum(len(delivery.attempts) for delivery in deliveries)
-    unsent = sum(delivery.outcome is None for delivery in deliveries)
-    reasons = Counter(delivery.outcome.reason for delivery in deliveries if isinstance(delivery.outcome, GiveUp))
-    say(f"{delivered} of {wanted} delivered by {settings.name} in {attempts} attempts")
-    for reason, times in reasons.most_common(5):
-        say(f"  {times} given up: {reason}")
-    if unsent:
-        say(f"  {unsent} not sent, or without an answer, because you stopped it")
-        return 130
-    return 0 if delivered == wanted else 1
-
-
-def _as_data(delivery: Delivery) -> dict[str, object]:
-    match delivery.outcome:
-        case Delivered():
-            outcome, reason = "delivered", ""
-        case GiveUp(reason):
-            outcome = "given up"
-        case None:
-            outcome, reason = "stopped", "stopped by the user"
-    return {
-        "key": delivery.postback.key,
-        "method": delivery.postback.method,
-        "url": redacted_target(delivery.postback.url),
-        "outcome": outcome,
-        "reason": reason,
-        "attempts": delivery.attempts,
-    }

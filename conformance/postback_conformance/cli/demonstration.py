@@ -10,7 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from postback_conformance.cli.delivering import delivery_progress
+from postback_conformance.cli.delivery_report import delivery_progress
 from postback_conformance.cli.generating import keep_hypothesis_out_of_here
 from postback_conformance.cli.judging import evidence_of, write_page
 from postback_conformance.cli.terminal import Format, put, say, show

@@ -20,10 +20,10 @@ from postback_conformance.reports.terminal import terminal_report
 from postback_conformance.rule import Rule
 from postback_conformance.rules import RULES
 from postback_conformance.selection import find_rule, select
-from postback_conformance.settings_files import load_notification
 from postback_conformance.traffic import Traffic, notifications_of, open_traffic
 from postback_conformance.verdict import Verdict
 from postback_receiver import Capture
+from postback_sender.notification_file import load_notification
 
 
 class FailOn(StrEnum):

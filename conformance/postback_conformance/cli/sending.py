@@ -1,12 +1,19 @@
 """`send`: deliver postbacks of a notification, paced and retried as it says."""
 
+import ssl
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from postback_conformance.cli.arguments import NotificationArgument
+from postback_conformance.cli.outbox import DEFAULT_OUTBOX
 from postback_conformance.cli.terminal import Format, FormatOption
+from postback_conformance.errors import ConformanceError
+from postback_sender.quantities import parse_factor
+
+# In place of a file: everything stays in memory, and is gone with the program.
+_IN_MEMORY = Path("memory")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,26 +30,80 @@ def _send(
     events: Annotated[
         Path | None, typer.Option("--events", metavar="FILE", help="Events as NDJSON or JSON; - reads stdin.")
     ] = None,
-    count: Annotated[int, typer.Option("--count", min=1, max=100_000, help="How many events to generate.")] = 10,
+    scenario: Annotated[
+        Path | None, typer.Option("--scenario", metavar="FILE", help="A script of what happens, as TOML.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Send nothing new: go on with what waits in the outbox.")
+    ] = False,
+    count: Annotated[
+        int,
+        typer.Option(
+            "--count", min=1, max=100_000, help="How many events to generate; their texts are nasty on purpose."
+        ),
+    ] = 10,
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed generates the same events.")] = None,
+    outbox: Annotated[
+        Path,
+        typer.Option("--outbox", metavar="FILE", help="Keeps what is accepted until it is delivered, or `memory`."),
+    ] = DEFAULT_OUTBOX,
+    any_order: Annotated[
+        bool, typer.Option("--any-order", help="Do not let events of one action wait for each other.")
+    ] = False,
+    time_scale: Annotated[
+        str, typer.Option("--time-scale", metavar="60x", help="Let time run faster for delays and retries.")
+    ] = "1x",
     allow_host: Annotated[
         list[str] | None,
-        typer.Option("--allow-host", metavar="HOST", help="Allow a target beyond this machine; may be repeated."),
+        typer.Option(
+            "--allow-host", metavar="HOST", help="Allow a target beyond this machine: a name, an address, a network."
+        ),
+    ] = None,
+    insecure: Annotated[bool, typer.Option("--insecure", help="Trust any certificate of the target.")] = False,
+    ca_file: Annotated[
+        Path | None, typer.Option("--ca-file", metavar="FILE", help="Trust the certificates in this file, too.")
     ] = None,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, max=256, help="Requests at a time.")] = 16,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what follows each kind of failure, and send nothing.")
+    ] = False,
     format: FormatOption = Format.TEXT,
 ) -> None:
-    """Send events of a file, or generated life cycles, to an endpoint. Exit code 1 when one was not delivered."""
+    """Send events of a file, of a scenario, or generated ones. Exit code 1 when one was not delivered."""
+    if sum((events is not None, scenario is not None, resume)) > 1:
+        raise ConformanceError("--events, --scenario and --resume each say what to send; keep one of them")
     # Imported when used: the client and the generators take 0.3 s that other commands need not wait for.
-    from postback_conformance.cli.delivering import Order, deliver  # noqa: PLC0415
+    from postback_conformance.cli import delivering  # noqa: PLC0415
 
-    order = Order(
+    order = delivering.Order(
         notification=notification,
         to=to,
         events=events,
+        scenario=scenario,
+        resume=resume,
         count=count,
         seed=seed,
+        outbox=None if outbox == _IN_MEMORY else outbox,
+        in_order=not any_order,
+        time_scale=parse_factor(time_scale),
         allowed_hosts=tuple(allow_host or ()),
+        trust=_trust(insecure=insecure, ca_file=ca_file),
         concurrency=concurrency,
     )
-    raise typer.Exit(deliver(order, format))
+    if explain:
+        delivering.explain(order, format)
+        return
+    raise typer.Exit(delivering.deliver(order, format))
+
+
+def _trust(*, insecure: bool, ca_file: Path | None) -> ssl.SSLContext | bool:
+    if ca_file is None:
+        return not insecure
+    if insecure:
+        raise ConformanceError("--insecure trusts any certificate, --ca-file some; keep one of them")
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConformanceError(f"{ca_file}: no certificates can be read: {error}; expected a PEM file") from None
+    return context

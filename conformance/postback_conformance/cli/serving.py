@@ -11,7 +11,6 @@ from postback_conformance.cli.whole_file import write_whole
 from postback_conformance.judge import Judge
 from postback_conformance.redaction import redacted, redacted_target
 from postback_conformance.rules import RULES
-from postback_conformance.settings_files import read_source
 from postback_conformance.traffic import pack_source
 from postback_receiver import (
     Capture,
@@ -25,6 +24,7 @@ from postback_receiver import (
     new_event_loop,
 )
 from postback_sender import NotificationSource, parse_notification
+from postback_sender.notification_file import read_source
 
 
 class Stand(msgspec.Struct, frozen=True, kw_only=True):

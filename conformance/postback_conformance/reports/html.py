@@ -7,7 +7,7 @@ import jinja2
 import msgspec
 
 from postback_conformance.judge import Judgement
-from postback_conformance.readings import printable
+from postback_conformance.printable import printable
 from postback_conformance.redaction import is_form, redacted_form, redacted_headers, redacted_target
 from postback_conformance.reports.grouping import SYMBOLS, FindingGroup, endpoints_of, grid, grouped
 from postback_conformance.verdict import Subject, summary

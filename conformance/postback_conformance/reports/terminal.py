@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from postback_conformance.judge import Judgement
-from postback_conformance.readings import printable
+from postback_conformance.printable import printable
 from postback_conformance.reports.grouping import SYMBOLS, FindingGroup, endpoints_of, grid, grouped
 from postback_conformance.verdict import OutcomeName, Subject, Verdict, summary
 

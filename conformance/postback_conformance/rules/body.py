@@ -1,10 +1,10 @@
 """Bodies: well formed in the format the notification names."""
 
+from postback_conformance.printable import printable
 from postback_conformance.readings import (
     MAX_DEPTH,
     Fault,
     form_fault,
-    printable,
     read_json,
     utf8_fault,
     xml_document_type,

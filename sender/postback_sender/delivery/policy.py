@@ -1,4 +1,4 @@
-"""What happens next to a postback: pure decisions over its attempts so far and the time. No clock, no network.
+"""What happens next to a postback: pure decisions over its last attempt and the time. No clock, no network.
 
 no attempt, too early      → Wait         failed, retry allowed, too early → Wait
 no attempt, time has come  → Send         failed, retry allowed, due       → Send
@@ -14,7 +14,8 @@ from postback_sender.matcher import ResponseMatcher
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One send of a postback and its outcome; times are nanoseconds of the sender's monotonic clock.
 
-    `failure` is None for a success. `status` is None when no answer came. `detail` is for people.
+    `number` counts from 1. `failure` is None for a success. `status` is None when no answer came. `retry_after_ns` is
+    how long the answer asked to be left alone. `detail` is for people.
     """
 
     number: int
@@ -22,6 +23,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     finished_ns: int
     failure: Failure | None
     status: int | None = None
+    retry_after_ns: int | None = None
     detail: str = ""
 
 
@@ -56,21 +58,28 @@ class GiveUp(msgspec.Struct, frozen=True):
 Step = Send | Wait | Delivered | GiveUp
 
 
-def next_step(policy: DeliveryPolicy, ready_ns: int, attempts: tuple[Attempt, ...], now_ns: int) -> Step:
-    """Return what to do with a postback that may be sent from `ready_ns` on and was tried `attempts` times."""
-    if not attempts:
+def next_step(policy: DeliveryPolicy, ready_ns: int, last: Attempt | None, now_ns: int) -> Step:
+    """Return what to do with a postback that may be sent from `ready_ns` on, by its last attempt."""
+    if last is None:
         return Send() if now_ns >= ready_ns else Wait(ready_ns)
-    last = attempts[-1]
     if last.failure is None:
         return Delivered()
     profile = policy.retry
     if not profile.retries(last.failure, last.status):
         status = f" {last.status}" if last.status is not None else ""
         return GiveUp(f"{last.failure}{status}: the retry profile {profile.name} does not try that again")
-    if len(attempts) > len(profile.delays_ns):
-        return GiveUp(f"{last.failure} after {len(attempts)} attempts: the retry profile {profile.name} allows no more")
-    due_ns = last.finished_ns + profile.delays_ns[len(attempts) - 1]
+    if last.number > len(profile.delays_ns):
+        return GiveUp(f"{last.failure} after {last.number} attempts: the retry profile {profile.name} allows no more")
+    due_ns = last.finished_ns + _delay_ns(profile, last)
     return Send() if now_ns >= due_ns else Wait(due_ns)
+
+
+def _delay_ns(profile: RetryProfile, failed: Attempt) -> int:
+    """Return how long to wait after a failed attempt: as planned, or as asked, up to twice as long."""
+    planned_ns = profile.delays_ns[failed.number - 1]
+    if not profile.honours_retry_after or failed.retry_after_ns is None:
+        return planned_ns
+    return min(max(planned_ns, failed.retry_after_ns), 2 * planned_ns)
 
 
 def judge_answer(policy: DeliveryPolicy, status: int, body: bytes) -> Failure | None:

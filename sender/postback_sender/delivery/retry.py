@@ -14,7 +14,9 @@ class Failure(StrEnum):
     TIMEOUT = "no answer in time"
     CONNECTION = "no connection"
     BROKEN_ANSWER = "broken answer"
+    TLS = "no trusted connection"
     HOST_NOT_FOUND = "host not found"
+    FORBIDDEN_ADDRESS = "forbidden address"
     MALFORMED_URL = "malformed URL"
 
 
@@ -22,18 +24,20 @@ class RetryProfile(msgspec.Struct, frozen=True, kw_only=True):
     """After which failures, and after how long, a postback is sent again.
 
     `delays_ns` holds the wait after each failed attempt, so its length is the most retries there can be.
-    `final_statuses` are answers after which impact.com gives up at once, as a range (first, last).
+    `final_statuses` are answers after which impact.com gives up at once, as a range (first, last). With
+    `honours_retry_after` an answer's `Retry-After` lengthens the wait, to at most twice the planned one.
     """
 
     name: str
     delays_ns: tuple[int, ...]
+    honours_retry_after: bool = False
     final_failures: frozenset[Failure] = frozenset()
     final_statuses: tuple[int, int] | None = None
     source: str = ""
 
     def retries(self, failure: Failure, status: int | None) -> bool:
         """Tell whether this kind of failure is worth another attempt at all."""
-        if failure in self.final_failures:
+        if failure in self.final_failures or failure is Failure.FORBIDDEN_ADDRESS:
             return False
         first, last = self.final_statuses or (0, -1)
         return status is None or not first <= status <= last

@@ -1,8 +1,13 @@
-"""Where a postback may go: loopback, unless the caller names the host. A test tool must not flood a stranger."""
+"""Where a postback may go: loopback, unless the caller names the host. A test tool must not flood a stranger.
+
+A host is allowed by its name, an address or a network (`10.1.2.0/24`). A name alone opens public addresses only: what
+it stands for is decided elsewhere, and a private network it leads into has to be allowed by address as well.
+"""
 
 import ipaddress
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from postback_sender.errors import TargetError
@@ -13,6 +18,14 @@ _AUTHORITY_END = re.compile(r"[/?#\\]")
 
 def check_target(url: str, *, allowed_hosts: Collection[str] = ()) -> None:
     """Raise `TargetError` unless the URL is http(s) and its host is loopback or among the allowed ones."""
+    # The many postbacks of one notification go to few servers.
+    begin = url.find("://") + len("://")
+    end = _AUTHORITY_END.search(url, begin)
+    _check_server(url[: end.start()] if end else url, tuple(allowed_hosts))
+
+
+@lru_cache(maxsize=1024)
+def _check_server(url: str, allowed_hosts: tuple[str, ...]) -> None:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -25,11 +38,46 @@ def check_target(url: str, *, allowed_hosts: Collection[str] = ()) -> None:
         ) from None
     if parts.scheme not in {"http", "https"} or not host:
         raise TargetError(f"expected a target such as http://127.0.0.1:8080/postback, got {_shown(url)}")
-    if host not in {allowed.lower() for allowed in allowed_hosts} and not _is_loopback(host):
+    if not _is_allowed(host, allowed_hosts):
         raise TargetError(
             f"the target host {host} is not this machine; postbacks go to loopback unless you allow a host: "
             f"--allow-host {host}, or allowed_hosts in Python"
         )
+
+
+def is_address_allowed(host: str, address: str, *, allowed_hosts: Collection[str] = ()) -> bool:
+    """Tell whether a connection to an address may be made that a host's name was resolved to."""
+    ip = ipaddress.ip_address(address)
+    if ip.is_loopback and _is_loopback(host):
+        return True
+    if any(ip in network for network in _networks(allowed_hosts)):
+        return True
+    return ip.is_global and _is_named(host, allowed_hosts)
+
+
+def _is_allowed(host: str, allowed_hosts: Collection[str]) -> bool:
+    if _is_loopback(host) or _is_named(host, allowed_hosts):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in _networks(allowed_hosts))
+
+
+def _is_named(host: str, allowed_hosts: Collection[str]) -> bool:
+    return host in {allowed.lower() for allowed in allowed_hosts}
+
+
+def _networks(allowed_hosts: Collection[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Return the addresses and networks among the allowed hosts; the others are names."""
+    networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+    for allowed in allowed_hosts:
+        try:
+            networks.append(ipaddress.ip_network(allowed, strict=False))
+        except ValueError:
+            continue
+    return networks
 
 
 def _is_loopback(host: str) -> bool:

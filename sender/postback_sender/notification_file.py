@@ -31,7 +31,7 @@ def _body_file(text: str) -> str | None:
     # Faults of the file itself are for parse_notification, which names their line.
     try:
         value = tomllib.loads(text).get("body_file")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, str) else None
 

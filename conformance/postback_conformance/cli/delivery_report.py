@@ -1,0 +1,151 @@
+"""What `send` tells: failures as they happen, each delivery as a line of JSON, and how it went in the end."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from postback_conformance.cli.terminal import Format, people, put_json, say, show
+from postback_conformance.redaction import redacted_target
+from postback_sender import Delivery, Notification, Postback
+from postback_sender.delivery.policy import Attempt, Delivered, DeliveryPolicy, GiveUp, Step, Wait
+from postback_sender.delivery.retry import Failure
+from postback_sender.delivery.retry_plan import FAILURES, retry_plan
+from postback_sender.quantities import format_duration
+
+_SHOWN_REASONS = 5
+
+
+class DeliveryReport:
+    """Keeps count of what became of postbacks; `output` says whether each is printed as data, without the secrets."""
+
+    def __init__(self, settings: Notification, output: Format, *, secrets: Collection[str]) -> None:
+        self._settings = settings
+        self._secrets = secrets
+        self._output = output
+        self._told: set[tuple[Failure, int | None]] = set()
+        self._reasons: Counter[str] = Counter()
+        self._attempts = 0
+        self.delivered = 0
+        self.stopped = 0
+
+    @property
+    def given_up(self) -> int:
+        return self._reasons.total()
+
+    def attempted(self, postback: Postback, attempt: Attempt, step: Step) -> None:
+        """Tell of the first failure of each kind at once: retries may take hours, and the reason is known now."""
+        self._attempts += 1
+        if attempt.failure is None or (attempt.failure, attempt.status) in self._told:
+            return
+        self._told.add((attempt.failure, attempt.status))
+        what = f"{attempt.failure} {attempt.status or ''}".strip()
+        reason = f" ({attempt.detail})" if attempt.detail else ""
+        say(f"{redacted_target(postback.url, self._secrets)[:100]}: {what}{reason}; {self._next(attempt, step)}")
+
+    def ended(self, delivery: Delivery) -> None:
+        """Count a delivery, and print it where data is wanted."""
+        match delivery.outcome:
+            case Delivered():
+                self.delivered += 1
+            case GiveUp(reason):
+                self._reasons[reason] += 1
+            case None:
+                self.stopped += 1
+        if self._output is Format.JSON:
+            put_json(_as_data(delivery, redacted_target(delivery.postback.url, self._secrets)))
+
+    def sum_up(self, *, waiting: int, outlives: bool) -> int:
+        """Tell how it went and return the exit code; `waiting` postbacks are still in an outbox that may outlive us."""
+        ended = self.delivered + self.given_up
+        say(f"{self.delivered} of {ended + waiting} delivered by {self._settings.name} in {self._attempts} attempts")
+        for reason, times in self._reasons.most_common(_SHOWN_REASONS):
+            say(f"  {times} given up: {reason}")
+        if waiting:
+            where = "wait in the outbox: `send --resume` goes on with them" if outlives else "were not sent"
+            say(f"  {waiting} {where}, because you stopped it")
+            return 130
+        return 1 if self.given_up else 0
+
+    def _next(self, attempt: Attempt, step: Step) -> str:
+        match step:
+            case GiveUp():
+                return "it is not tried again (retry in the settings)"
+            case Wait(until_ns):
+                wait = format_duration(until_ns - attempt.finished_ns)
+            case _:
+                wait = "no time"
+        left = len(self._settings.retry.delays_ns) - attempt.number + 1
+        return f"next attempt in {wait}, up to {left} more (retry in the settings)"
+
+
+class _Rate(ProgressColumn):
+    """How many end in a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.1f}/s")
+
+
+def delivery_progress() -> Progress:
+    """Return the progress bar of everything that sends; tasks carry a field `failed`."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TextColumn("[red]{task.fields[failed]} failed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=people,
+        disable=not people.is_terminal or people.quiet,
+    )
+
+
+def show_retry_plan(policy: DeliveryPolicy, output: Format) -> None:
+    """Show what the retry policy does after each kind of failure, by running it."""
+    plans = [retry_plan(policy, failure, status) for failure, status in FAILURES]
+    if output is Format.JSON:
+        for plan in plans:
+            put_json(plan)
+        return
+    table = Table("failure", "retries", "after", "then", box=None, pad_edge=False, header_style="bold")
+    for plan in plans:
+        what = f"{plan.failure} {plan.status or ''}".strip()
+        table.add_row(
+            *map(Text, (what, str(len(plan.delays_ns)), " ".join(map(format_duration, plan.delays_ns)), plan.reason))
+        )
+    show(table)
+    if policy.retry.source:
+        show(Text(f"retry profile {policy.retry.name}: {policy.retry.source}"))
+    if policy.retry.honours_retry_after:
+        show(Text("an answer's Retry-After lengthens a wait, to at most twice the planned one"))
+
+
+def _as_data(delivery: Delivery, url: str) -> Mapping[str, object]:
+    match delivery.outcome:
+        case Delivered():
+            outcome, reason = "delivered", ""
+        case GiveUp(reason):
+            outcome = "given up"
+        case None:
+            outcome, reason = "stopped", "stopped by the user"
+    return {
+        "key": delivery.postback.key,
+        "method": delivery.postback.method,
+        "url": url,
+        "outcome": outcome,
+        "reason": reason,
+        "attempts": delivery.attempts,
+    }

@@ -1,0 +1,386 @@
+"""HTTP Archive (HAR) 1.2, read and written: what browsers and proxies save of the requests they saw.
+
+Reading is total: any bytes are captures or a `HarFormatError`. What HAR has no place for (ids, endpoints, exact
+targets) travels in a field `_postback` of each entry, so that captures written here and read again are the same.
+"""
+
+import binascii
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, TypeAlias, cast
+from urllib.parse import parse_qsl, quote, urlencode
+
+import msgspec
+from msgspec import Meta
+
+from postback_receiver.capture import Answer, Capture, Headers
+from postback_receiver.errors import HarFormatError
+from postback_receiver.timestamps import iso_to_ns, ns_to_iso
+
+MAX_HAR_BYTES: Final = 128 * 1024 * 1024
+"""An archive is read as a whole, and takes several times its size in memory."""
+
+_OWN: Final = "_postback"
+_BOM: Final = b"\xef\xbb\xbf"
+_FORM: Final = "application/x-www-form-urlencoded"
+_INT64_MAX: Final = 2**63 - 1
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_SERVER = re.compile(r"(?i)(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/?#]*)")
+_HTTP_URL = re.compile(r"(?i)https?://")
+_OTHER_SCHEME = re.compile(r"(?i)(?!https?:)[a-z][a-z0-9+.-]*:")
+_INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,30}))?(Z|[+-]\d\d:?\d\d)", re.ASCII)
+_DIGITS = re.compile(r"\d{1,18}", re.ASCII)
+# Everything that a request line holds as it is.
+_IN_URL = "".join(map(chr, range(0x21, 0x7F)))
+
+_Json: TypeAlias = dict[str, Any]
+_Int64: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=_INT64_MAX)]
+_Count: TypeAlias = Annotated[int, Meta(ge=0, le=_INT64_MAX)]
+
+
+class _Own(msgspec.Struct, kw_only=True):
+    """What of a capture HAR has no place for. Unknown keys are passed over, so that a later version may add some."""
+
+    id: str
+    endpoint: str | None = None
+    received_at: str
+    monotonic_ns: _Int64 | None = None
+    body_done_ns: _Int64 | None = None
+    lateness_ns: _Count = 0
+    connection: str
+    connection_request: _Count
+    remote: str
+    http_version: str
+    target: str
+    truncated: bool = False
+    fault: str | None = None
+    answer_sent_at: str | None = None
+
+
+def read_har(data: bytes) -> list[Capture]:
+    """Return the requests of an archive in the order of their times, or raise `HarFormatError`.
+
+    Entries that are no HTTP requests (`data:`, `blob:`, `ws:` and the like) are passed over. A body that is not all
+    there, or that is not what was sent since the archive holds it decoded, is marked as truncated.
+    """
+    if len(data) > MAX_HAR_BYTES:
+        raise HarFormatError(pointer="", expected=f"at most {MAX_HAR_BYTES >> 20} MiB", got=f"{len(data)} bytes")
+    try:
+        root = msgspec.json.decode(data.removeprefix(_BOM))
+    except (ValueError, RecursionError) as error:
+        raise HarFormatError(pointer="", expected="one JSON object", got=str(error)) from None
+    entries = _Place(root, "")["log"]["entries"].each()
+    requests: Counter[str] = Counter()
+    captures = [_capture(entry, index, requests) for index, entry in enumerate(entries) if _is_http(entry)]
+    return sorted(captures, key=lambda capture: capture.received_at_ns)
+
+
+def write_har(captures: Iterable[Capture]) -> Iterator[bytes]:
+    """Yield the pieces of an archive, one for each capture and one around each end; memory stays flat.
+
+    Bodies that are not UTF-8 are base64 with `encoding` saying so, in requests (where HAR 1.2 itself has no such field,
+    but its readers know it from 1.3 drafts) as in answers.
+    """
+    yield b'{"log":{"version":"1.2","creator":{"name":"postback-kit","version":"1"},"entries":['
+    for number, capture in enumerate(captures):
+        yield (b",\n" if number else b"\n") + msgspec.json.encode(_entry(capture))
+    yield b"\n]}}\n"
+
+
+class _Place:
+    """A value of an archive that knows where it stands, as a JSON pointer."""
+
+    def __init__(self, value: object, pointer: str) -> None:
+        self.value = value
+        self.pointer = pointer
+
+    def __getitem__(self, key: str) -> "_Place":
+        found = self.get(key)
+        if found is None:
+            raise HarFormatError(pointer=f"{self.pointer}/{key}", expected="a value", got="none")
+        return found
+
+    def get(self, key: str) -> "_Place | None":
+        """Return the value of a key, or None when it is missing or null."""
+        value = self.value
+        if not isinstance(value, dict):
+            raise self.error("an object")
+        member = cast("dict[str, object]", value).get(key)
+        return None if member is None else _Place(member, f"{self.pointer}/{key}")
+
+    def each(self) -> Iterator["_Place"]:
+        """Yield the elements of an array."""
+        value = self.value
+        if not isinstance(value, list):
+            raise self.error("an array")
+        elements = cast("list[object]", value)
+        return (_Place(element, f"{self.pointer}/{index}") for index, element in enumerate(elements))
+
+    def text(self) -> str:
+        """Return a text."""
+        if not isinstance(self.value, str):
+            raise self.error("a text")
+        return self.value
+
+    def wire(self) -> str:
+        """Return a text with one character for each byte; what goes beyond that was UTF-8."""
+        text = self.text()
+        return text if all(letter <= "\xff" for letter in text) else text.encode().decode("latin-1")
+
+    def number(self) -> float:
+        """Return a number."""
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float):
+            raise self.error("a number")
+        return self.value
+
+    def error(self, expected: str) -> HarFormatError:
+        """Return the error that something else was expected here."""
+        return HarFormatError(pointer=self.pointer, expected=expected, got=repr(self.value)[:60])
+
+
+def _is_http(entry: _Place) -> bool:
+    return _OTHER_SCHEME.match(entry["request"]["url"].text()) is None
+
+
+def _capture(entry: _Place, index: int, requests: Counter[str]) -> Capture:
+    """Return one entry as a capture; `requests` counts those of each connection."""
+    request = entry["request"]
+    target, authority = _target(request["url"])
+    fields = _header_fields(request)
+    received_at_ns = _instant_ns(entry["startedDateTime"])
+    body, is_whole = _request_body(request, fields)
+    connection = entry.get("connection")
+    name = "har" if connection is None else str(connection.value)[:100]
+    requests[name] += 1
+    version = request.get("httpVersion")
+    capture = Capture(
+        id=f"har-{index + 1}",
+        endpoint=None,
+        received_at_ns=received_at_ns,
+        connection=name,
+        connection_request=requests[name],
+        remote="",
+        http_version=version.text().upper().removeprefix("HTTP/") if version else "1.1",
+        method=request["method"].wire(),
+        target=target,
+        headers=fields,
+        body=body,
+        truncated=not is_whole,
+        answer=_answer(entry, received_at_ns),
+    )
+    own = entry.get(_OWN)
+    if own is None:
+        return msgspec.structs.replace(capture, headers=_as_http_1(fields, authority))
+    return _completed(capture, own)
+
+
+def _completed(capture: Capture, place: _Place) -> Capture:
+    """Return a capture with what HAR has no place for."""
+    try:
+        own = msgspec.convert(place.value, _Own)
+        received_at_ns = _own_instant(own.received_at)
+        sent_at_ns = None if own.answer_sent_at is None else _own_instant(own.answer_sent_at)
+    except ValueError as error:
+        raise HarFormatError(pointer=place.pointer, expected="what Postback Kit wrote there", got=str(error)) from None
+    answer = capture.answer
+    return msgspec.structs.replace(
+        capture,
+        id=own.id,
+        endpoint=own.endpoint,
+        received_at_ns=received_at_ns,
+        monotonic_ns=own.monotonic_ns,
+        body_done_ns=own.body_done_ns,
+        lateness_ns=own.lateness_ns,
+        connection=own.connection,
+        connection_request=own.connection_request,
+        remote=own.remote,
+        http_version=own.http_version,
+        target=place["target"].wire(),
+        truncated=own.truncated,
+        fault=own.fault,
+        answer=None if answer is None else msgspec.structs.replace(answer, sent_at_ns=sent_at_ns),
+    )
+
+
+def _own_instant(text: str) -> int:
+    if abs(instant_ns := iso_to_ns(text)) > _INT64_MAX:
+        raise ValueError(f"a time beyond 64 bits, {text!r}")
+    return instant_ns
+
+
+def _target(url: _Place) -> tuple[str, str]:
+    """Return the request target of a URL, and its host and port."""
+    text = url.wire().partition("#")[0]
+    server = _SERVER.match(text)
+    if server is None:
+        raise url.error("a URL with http or https")
+    target = text[server.end() :]
+    return target if target.startswith("/") else f"/{target}", server["authority"].rpartition("@")[2]
+
+
+def _header_fields(message: _Place) -> Headers:
+    found = message.get("headers")
+    return tuple((each["name"].wire(), each["value"].wire()) for each in found.each()) if found else ()
+
+
+def _as_http_1(fields: Headers, authority: str) -> Headers:
+    """Return header fields as HTTP/1.1 has them: what HTTP/2 says before them is left out, or becomes Host."""
+    headers = tuple((name, value) for name, value in fields if not name.startswith(":"))
+    if any(name.lower() == "host" for name, _ in headers):
+        return headers
+    return (("Host", next((value for name, value in fields if name == ":authority"), authority)), *headers)
+
+
+def _request_body(request: _Place, headers: Headers) -> tuple[bytes, bool]:
+    """Return the body, and whether it is what was sent, judged by its length."""
+    data = request.get("postData")
+    body = b"" if data is None else _post_data(data)
+    lengths = [value for name, value in headers if name.lower() == "content-length" and _DIGITS.fullmatch(value)]
+    size = request.get("bodySize")
+    if lengths:
+        return body, int(lengths[0]) == len(body)
+    return body, size is None or size.number() <= 0 or size.number() == len(body)
+
+
+def _post_data(data: _Place) -> bytes:
+    params = data.get("params")
+    if (text := data.get("text")) is not None and (text.text() or params is None):
+        return _content(text, data.get("encoding") or data.get("_encoding"))
+    mime_type = data.get("mimeType")
+    is_form = mime_type is not None and mime_type.text().partition(";")[0].strip().lower() == _FORM
+    if params is None or not is_form:
+        return b""
+    # Taken apart by whoever wrote it. Put together again it may differ, which its length tells.
+    pairs = [(each["name"].text(), value.text() if (value := each.get("value")) else "") for each in params.each()]
+    return urlencode(pairs).encode()
+
+
+def _content(text: _Place, encoding: _Place | None) -> bytes:
+    if encoding is None or not encoding.text():
+        return text.text().encode()
+    if encoding.text().lower() != "base64":
+        raise encoding.error("base64, or no encoding at all")
+    try:
+        return binascii.a2b_base64(text.text(), strict_mode=True)
+    except ValueError as error:
+        raise HarFormatError(pointer=text.pointer, expected="base64", got=str(error)) from None
+
+
+def _answer(entry: _Place, received_at_ns: int) -> Answer | None:
+    response = entry.get("response")
+    status = response.get("status") if response else None
+    # Who saved a request that was not answered wrote 0.
+    if response is None or status is None or not status.number():
+        return None
+    if not isinstance(status.value, int) or not 0 < status.value <= 999:
+        raise status.error("a status of three digits")
+    content = response.get("content")
+    text = content.get("text") if content else None
+    time = entry.get("time")
+    took_ns = int(time.number() * 1_000_000) if time and 0 <= time.number() < 1e9 else None
+    return Answer(
+        status=status.value,
+        headers=_header_fields(response),
+        body=_content(text, content.get("encoding")) if content and text else b"",
+        sent_at_ns=None if took_ns is None else min(received_at_ns + took_ns, _INT64_MAX),
+    )
+
+
+def _instant_ns(place: _Place) -> int:
+    found = _INSTANT.fullmatch(place.text())
+    expected = "a time with an offset, such as 2026-05-11T00:07:27.123Z"
+    if found is None:
+        raise place.error(expected)
+    try:
+        moment = datetime.fromisoformat(found[1] + found[3])
+        seconds = (moment - _EPOCH) // timedelta(seconds=1)
+    except (ValueError, OverflowError):
+        raise place.error(expected) from None
+    instant_ns = seconds * 1_000_000_000 + int((found[2] or "")[:9].ljust(9, "0"))
+    # A store keeps numbers in 64 bits.
+    if abs(instant_ns) > _INT64_MAX:
+        raise place.error("a time between the years 1678 and 2262")
+    return instant_ns
+
+
+def _entry(capture: Capture) -> _Json:
+    answer = capture.answer
+    sent_at_ns = answer.sent_at_ns if answer else None
+    milliseconds = 0 if sent_at_ns is None else max(0, sent_at_ns - capture.received_at_ns) / 1_000_000
+    version = f"HTTP/{capture.http_version}"
+    return {
+        "startedDateTime": ns_to_iso(capture.received_at_ns),
+        "time": milliseconds,
+        "request": _request(capture, version),
+        "response": _response(answer, version),
+        "cache": {},
+        "timings": {"send": 0, "wait": milliseconds, "receive": 0},
+        "connection": capture.connection,
+        _OWN: _Own(
+            id=capture.id,
+            endpoint=capture.endpoint,
+            received_at=ns_to_iso(capture.received_at_ns),
+            monotonic_ns=capture.monotonic_ns,
+            body_done_ns=capture.body_done_ns,
+            lateness_ns=capture.lateness_ns,
+            connection=capture.connection,
+            connection_request=capture.connection_request,
+            remote=capture.remote,
+            http_version=capture.http_version,
+            target=capture.target,
+            truncated=capture.truncated,
+            fault=capture.fault,
+            answer_sent_at=None if sent_at_ns is None else ns_to_iso(sent_at_ns),
+        ),
+    }
+
+
+def _request(capture: Capture, version: str) -> _Json:
+    is_absolute = _HTTP_URL.match(capture.target)
+    host = next(iter(capture.header("Host")), "") or "localhost"
+    lead = "" if is_absolute else f"http://{host}" if capture.target.startswith("/") else f"http://{host}/"
+    request: _Json = {
+        "method": capture.method,
+        "url": quote(lead + capture.target, safe=_IN_URL, encoding="latin-1"),
+        "httpVersion": version,
+        "cookies": [],
+        "headers": _pairs(capture.headers),
+        "queryString": _pairs(parse_qsl(capture.query, keep_blank_values=True)),
+        "headersSize": -1,
+        "bodySize": len(capture.body),
+    }
+    if capture.body:
+        mime_type = next(iter(capture.header("Content-Type")), "")
+        request["postData"] = {"mimeType": mime_type, **_text(capture.body)}
+    return request
+
+
+def _response(answer: Answer | None, version: str) -> _Json:
+    headers = answer.headers if answer else ()
+    body = answer.body if answer else b""
+    values = {name.lower(): value for name, value in headers}
+    content = {"size": len(body), "mimeType": values.get("content-type", ""), **_text(body)}
+    return {
+        "status": answer.status if answer else 0,
+        "statusText": "",
+        "httpVersion": version,
+        "cookies": [],
+        "headers": _pairs(headers),
+        "content": content,
+        "redirectURL": values.get("location", ""),
+        "headersSize": -1,
+        "bodySize": len(body),
+    }
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> list[_Json]:
+    return [{"name": name, "value": value} for name, value in pairs]
+
+
+def _text(body: bytes) -> _Json:
+    try:
+        return {"text": body.decode()}
+    except UnicodeDecodeError:
+        return {"text": binascii.b2a_base64(body, newline=False).decode(), "encoding": "base64"}
