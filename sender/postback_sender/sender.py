@@ -28,6 +28,7 @@ from postback_sender.delivery.turns import Turns
 from postback_sender.event import Event
 from postback_sender.notification import Notification
 from postback_sender.outbox.entry import Draft, Entry, LoggedAttempt
+from postback_sender.outbox.errors import OutboxError
 from postback_sender.outbox.memory_outbox import MemoryOutbox
 from postback_sender.outbox.outbox import Outbox
 from postback_sender.postback import Postback, event_key, render_postback
@@ -239,7 +240,7 @@ class Sender:
             self._tasks.discard(task)
             self._changed.set()
             if not task.cancelled() and (error := task.exception()):
-                # What cannot be put down must not go on: the first of these errors is raised by `deliver`.
+                # The first of these errors is raised by `deliver`.
                 self._errors.append(error)
                 self.stop()
 
@@ -309,7 +310,12 @@ class Sender:
                 detail=answer.detail,
             )
             step = next_step(self._policy, 0, attempt, attempt.finished_ns)
-            await self._keep(entry, attempt, step)
+            try:
+                await self._keep(entry, attempt, step)
+            except OutboxError:
+                # What cannot be put down must not go on, not even with who is next in line for this place.
+                self.stop()
+                raise
             _, earlier = self._tried.get(entry.id, (postback, ()))
             self._tried[entry.id] = postback, (*earlier, attempt)
             # Told while it still counts as in flight: who is told may call stop().
