@@ -6,7 +6,7 @@ body. What does not match its template, or could be read in another way as well,
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -21,6 +21,8 @@ Places = tuple[tuple[int, int, str], ...]
 # What ties the postbacks of one action together, or else of one inquiry, request or job.
 _IDS = ("ActionId", "Id")
 _LAST_NUMBER = re.compile(r"[0-9]*\Z")
+# What digits after it would belong to: percent-encoding, an escape of JSON, a reference of XML.
+_ESCAPE_BEGUN = re.compile(rb"(?:%[0-9A-Fa-f]?|\\u[0-9A-Fa-f]{0,3}|&#[xX]?[0-9A-Fa-f]*)\Z")
 # Below 2**53: also a JavaScript endpoint that reads it as a number keeps every digit.
 _NUMBERS = (10**14, 9 * 10**14)
 
@@ -47,21 +49,40 @@ def find_ids(capture: Capture, notification: Notification) -> IdPlaces:
     return IdPlaces()
 
 
-def fresh_id(old: str, *, seed: int, round_number: int) -> str:
-    """Return the new id of an action: the old one with another last number, the same wherever it is asked for."""
+def fresh_number(old: str, *, seed: int, round_number: int) -> str:
+    """Return the digits that make an id new, the same wherever they are asked for."""
     digest = hashlib.blake2b(f"{seed}/{round_number}/{old}".encode("utf-8", "replace"), digest_size=8).digest()
     first, count = _NUMBERS
-    return f"{_LAST_NUMBER.sub('', old, count=1)}{first + int.from_bytes(digest) % count}"
+    return str(first + int.from_bytes(digest) % count)
 
 
 def with_fresh_ids(target: str, body: bytes, places: IdPlaces, *, seed: int, round_number: int) -> tuple[str, bytes]:
-    """Return a request target and a body with new ids, and every other byte as it was."""
-    new = {
-        old: fresh_id(old, seed=seed, round_number=round_number).encode()
-        for _, _, old in (*places.target, *places.body)
-    }
-    changed = _replaced(target.encode("latin-1"), places.target, new)
-    return changed.decode("latin-1"), _replaced(body, places.body, new)
+    """Return a request target and a body with new ids, and every other byte as it was.
+
+    The digits take the place of an id's last number, or stand after it where that is not written plainly. However the
+    rest of an id is escaped, it stays so.
+    """
+    url = target.encode("latin-1")
+    written = [
+        (old, data[first:beyond])
+        for data, part in ((url, places.target), (body, places.body))
+        for first, beyond, old in part
+    ]
+    plain = {old for old, _ in written} - {old for old, text in written if not _ends_plainly(text, old)}
+    new = {old: fresh_number(old, seed=seed, round_number=round_number).encode() for old, _ in written}
+    changed = _replaced(url, places.target, new, plain)
+    return changed.decode("latin-1"), _replaced(body, places.body, new, plain)
+
+
+def _last_number(old: str) -> bytes:
+    found = _LAST_NUMBER.search(old)
+    return found[0].encode() if found else b""
+
+
+def _ends_plainly(written: bytes, old: str) -> bool:
+    """Tell whether an id ends with its last number as it is, and not with digits of an escape."""
+    number = _last_number(old)
+    return written.endswith(number) and not _ESCAPE_BEGUN.search(written[: len(written) - len(number)])
 
 
 def _places(
@@ -86,10 +107,11 @@ def _places(
     return tuple(sorted((*value.span, value.value) for value in ids))
 
 
-def _replaced(data: bytes, places: Places, new: Mapping[str, bytes]) -> bytes:
+def _replaced(data: bytes, places: Places, new: Mapping[str, bytes], plain: Collection[str]) -> bytes:
     pieces: list[bytes] = []
     position = 0
-    for first, beyond, old in places:
-        pieces += data[position:first], new[old]
+    for _, beyond, old in places:
+        kept = beyond - len(_last_number(old)) if old in plain else beyond
+        pieces += data[position:kept], new[old]
         position = beyond
     return b"".join((*pieces, data[position:]))

@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Iterator
+from contextlib import aclosing
 from itertools import chain, islice
 from types import TracebackType
 from typing import Self, cast
@@ -25,6 +26,7 @@ from postback_sender.delivery.policy import (
 )
 from postback_sender.delivery.target import check_target
 from postback_sender.delivery.turns import Turns
+from postback_sender.errors import RenderError, SenderError
 from postback_sender.event import Event
 from postback_sender.notification import Notification
 from postback_sender.outbox.entry import Draft, Entry, LoggedAttempt
@@ -114,7 +116,9 @@ class Sender:
         self._sent_as: dict[int, Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._unstarted: list[Entry] = []
         self._errors: list[BaseException] = []
+        self._feeding: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._is_stopped = False
 
@@ -126,14 +130,17 @@ class Sender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.cut()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._feeding is not None:
+            # What it would raise, whoever left in the middle of `deliver` did not want to know.
+            await asyncio.gather(self._feeding, return_exceptions=True)
         await self._client.__aexit__(kind, error, trace)
 
     async def send(self, events: Iterable[Event]) -> AsyncIterator[Delivery]:
         """Accept events and deliver until the outbox has nothing left; see `accept` and `deliver`."""
         await self.accept(events)
-        async for delivery in self.deliver():
-            yield delivery
+        async with aclosing(self.deliver()) as deliveries:
+            async for delivery in deliveries:
+                yield delivery
 
     async def accept(self, events: Iterable[Event]) -> int:
         """Take the events this notification reports into the outbox, and return how many they are.
@@ -144,7 +151,7 @@ class Sender:
         """
         if self._notification.template.values_at == "send":
             events = list(events)
-            self._histories = histories(self._notification, events)
+            self._histories |= histories(self._notification, events)
             for event in chain.from_iterable(self._histories.values()):
                 self._rendered(event)
         wanted = reported(self._notification, events)
@@ -159,28 +166,34 @@ class Sender:
         return count
 
     async def accept_drafts(self, drafts: Iterable[Draft]) -> int:
-        """Take drafts into the outbox as they are, due when they say, and return how many they are."""
-        count, waiting = 0, iter(drafts)
-        while batch := list(islice(waiting, _ACCEPTED_AT_A_TIME)):
-            count += len(await self._outbox.add(batch))
+        """Take drafts into the outbox as they are, due when they say, and return how many they are; see `accept`."""
+        batch = list(drafts)
+        if self._notification.template.values_at == "send":
+            self._histories |= histories(self._notification, [draft.event for draft in batch])
+        for draft in batch:
+            self._rendered(draft.event)
+        count = len(await self._outbox.add(batch)) if batch else 0
         self._changed.set()
         return count
 
-    async def deliver(self) -> AsyncIterator[Delivery]:
+    async def deliver(self) -> AsyncGenerator[Delivery]:
         """Deliver what is in the outbox, and yield each delivery as it ends, until nothing is left or it is stopped.
 
         Then what was tried or at hand, and did not end, is yielded without outcome; it waits in the outbox.
         Raises `OutboxError` when the outbox cannot say or keep what happened.
         """
         ended: asyncio.Queue[Delivery | None] = asyncio.Queue()
-        feeding = asyncio.create_task(self._feed(ended))
+        feeding = self._feeding = asyncio.create_task(self._feed(ended))
         try:
             while (delivery := await ended.get()) is not None:
                 yield delivery
         finally:
+            # Whoever leaves early wants no more now, and may come back.
+            was_stopped = self._is_stopped
             if not feeding.done():
                 self.cut()
             await feeding
+            self._is_stopped = was_stopped
 
     def stop(self) -> None:
         """Send nothing more: requests in flight are finished, and not repeated; what still waits has no outcome."""
@@ -208,29 +221,47 @@ class Sender:
         return postback
 
     async def _feed(self, ended: "asyncio.Queue[Delivery | None]") -> None:
-        """Start a task for each entry that is nearly due, as long as there are any."""
+        """Start what is due until nothing is left, then wait for what was started."""
         try:
-            while not self._is_stopped:
-                self._changed.clear()
-                until_ns = self._clock.monotonic_ns() + _AHEAD_NS + self._wall_offset_ns
-                room = _MOST_AT_HAND - len(self._tasks)
-                for entry in await self._outbox.claim(until_ns=until_ns, limit=room) if room else ():
-                    self._start(entry, ended)
-                due_ns = await self._outbox.next_due_ns() if len(self._tasks) < _MOST_AT_HAND else None
-                if due_ns is None and not self._tasks:
-                    break
-                await self._until_change(due_ns)
+            try:
+                await self._start_what_is_due(ended)
+            except OutboxError as error:
+                # What is in flight is finished and put down, if that is possible, rather than sent once more.
+                self._errors.append(error)
+                self.stop()
             while self._tasks:
                 await asyncio.wait(self._tasks)
+            await self._outbox.release([entry.id for entry in self._unstarted])
             if self._errors:
                 raise self._errors[0]
+            for entry in self._unstarted:
+                ended.put_nowait(Delivery(postback=self._rendered(entry.event), attempts=(), outcome=None))
             for postback, attempts in self._tried.values():
                 ended.put_nowait(Delivery(postback=postback, attempts=attempts, outcome=None))
-            self._tried.clear()
         finally:
+            self._unstarted.clear()
+            self._tried.clear()
             ended.put_nowait(None)
 
+    async def _start_what_is_due(self, ended: "asyncio.Queue[Delivery | None]") -> None:
+        while not self._is_stopped:
+            self._changed.clear()
+            until_ns = self._clock.monotonic_ns() + _AHEAD_NS + self._wall_offset_ns
+            room = _MOST_AT_HAND - len(self._tasks)
+            claimed = await self._outbox.claim(until_ns=until_ns, limit=room) if room else []
+            for entry in claimed:
+                self._start(entry, ended)
+            due_ns = await self._outbox.next_due_ns() if len(self._tasks) < _MOST_AT_HAND else None
+            if due_ns is None and not self._tasks:
+                return
+            await self._until_change(due_ns)
+
     def _start(self, entry: Entry, ended: "asyncio.Queue[Delivery | None]") -> None:
+        if self._is_stopped:
+            # Meanwhile, while it was claimed.
+            self._unstarted.append(entry)
+            return
+
         async def deliver() -> None:
             delivery = await self._deliver(entry)
             if delivery is not None:
@@ -239,7 +270,10 @@ class Sender:
         def forget(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             self._changed.set()
-            if not task.cancelled() and (error := task.exception()):
+            if task.cancelled():
+                # Before its first step: nothing of it has given the claim back.
+                self._unstarted.append(entry)
+            elif error := task.exception():
                 # The first of these errors is raised by `deliver`.
                 self._errors.append(error)
                 self.stop()
@@ -262,7 +296,7 @@ class Sender:
 
     async def _deliver(self, entry: Entry) -> Delivery | None:
         """Make the one attempt an entry is due for; None when there will be another."""
-        postback = self._ready.get(entry.id) or self._rendered(self._sent_as.get(entry.id, entry.event))
+        postback = self._ready.get(entry.id) or await self._rendered_again(entry)
         try:
             due_ns = entry.due_ns - self._wall_offset_ns
             while self._clock.monotonic_ns() < due_ns:
@@ -282,6 +316,14 @@ class Sender:
         self._ready.pop(entry.id, None)
         _, attempts = self._tried.pop(entry.id, (postback, ()))
         return Delivery(postback=postback, attempts=attempts, outcome=outcome)
+
+    async def _rendered_again(self, entry: Entry) -> Postback:
+        """Return the postback of an entry whose settings may have changed since it was accepted."""
+        try:
+            return self._rendered(self._sent_as.get(entry.id, entry.event))
+        except SenderError as error:
+            await self._outbox.release([entry.id])
+            raise RenderError(f"entry {entry.id} of the outbox can be sent no more; drop it, or: {error}") from None
 
     def _as_it_leaves(self, postback: Postback, entry: Entry) -> Postback:
         """Return the postback with the newest values of its action; a resend later repeats these bytes."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from postback_conformance.capture_filter import parse_filter
-from postback_conformance.fresh_ids import IdPlaces, find_ids, fresh_id, with_fresh_ids
+from postback_conformance.fresh_ids import IdPlaces, find_ids, fresh_number, with_fresh_ids
 from postback_conformance.replaying import Recorded, compare, freshened, outcome_of, select_captures
 from postback_conformance.rules.examples import capture
 from postback_conformance.strategies import events
@@ -64,6 +64,11 @@ def test_secrets_that_were_hidden_are_counted() -> None:
 
 
 some_events = events(kind="action_lifecycle")
+
+
+def fresh_id(old: str, *, seed: int, round_number: int) -> str:
+    """The new id of one that ends plainly: with another last number."""
+    return old.rstrip("0123456789") + fresh_number(old, seed=seed, round_number=round_number)
 
 
 @settings(max_examples=30, deadline=None)
@@ -122,6 +127,40 @@ def test_where_the_id_cannot_be_told_nothing_is_changed(
     chosen = select_captures([arrived(1, **{**whole, **changes})], notifications=notification)
     assert (chosen.without_id, chosen.recorded[0].ids) == (1, IdPlaces())
     assert freshened(chosen.recorded[0], seed=1, round_number=0) == chosen.recorded[0].request
+
+
+@pytest.mark.parametrize(
+    ("target", "changed"),
+    [
+        ("/p?id=a%20b%26c%3D1", "/p?id=a%20b%26c%3D{}"),
+        (
+            "/p?id=9%20HTTP/1.1%0D%0AX-Injected:%20yes%0D%0AX:%201",
+            "/p?id=9%20HTTP/1.1%0D%0AX-Injected:%20yes%0D%0AX:%20{}",
+        ),
+        ("/p?id=%C3%BC7", "/p?id=%C3%BC{}"),
+        ("/p?id=%31", "/p?id=%31{}"),
+        ("/p?id=abc", "/p?id=abc{}"),
+    ],
+    ids=["escapes", "a line break", "beyond ASCII", "an escaped digit", "no number"],
+)
+def test_however_an_id_is_escaped_it_stays_so(target: str, changed: str, read_settings: ReadSettings) -> None:
+    notification = read_settings('url = "http://127.0.0.1/p?id={ActionId}"')
+    places = find_ids(arrived(1, target=target), notification)
+    [(_, _, old)] = places.target
+
+    number = fresh_number(old, seed=1, round_number=0)
+
+    assert with_fresh_ids(target, b"", places, seed=1, round_number=0) == (changed.format(number), b"")
+
+
+def test_an_id_is_made_new_alike_wherever_it_stands(read_settings: ReadSettings) -> None:
+    notification = read_settings('url = "http://127.0.0.1/p?id={ActionId}"\nbody = \'{"id": "{ActionId}"}\'')
+    capture = arrived(1, target="/p?id=a%31", body=b'{"id": "a1"}')
+
+    target, body = with_fresh_ids(capture.target, capture.body, find_ids(capture, notification), seed=1, round_number=0)
+
+    number = fresh_number("a1", seed=1, round_number=0)
+    assert (target, body) == (f"/p?id=a%31{number}", f'{{"id": "a1{number}"}}'.encode())
 
 
 def test_an_id_whose_end_nobody_can_tell_is_left_alone(read_settings: ReadSettings) -> None:

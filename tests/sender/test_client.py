@@ -40,6 +40,7 @@ def answers(
     *,
     timeouts: Timeouts = PATIENT,
     host: str = "127.0.0.1",
+    path: str = "/",
     resolver: AbstractResolver | None = None,
     allowed_hosts: tuple[str, ...] = (),
     server_tls: ssl.SSLContext | None = None,
@@ -69,7 +70,7 @@ def answers(
         )
         scheme = "https" if server_tls else "http"
         async with server, client, asyncio.timeout(60):
-            return await client.request("GET", f"{scheme}://{host}:{port}/", [], b"")
+            return await client.request("GET", f"{scheme}://{host}:{port}{path}", [], b"")
 
     return asyncio.run(main())
 
@@ -125,6 +126,29 @@ def test_a_broken_answer_has_a_name(
 
     assert (answer.failure, answer.status) == (failure, status)
     assert answer.detail
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [saying(b"garbage\r\n\r\n"), saying(b""), saying(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n")],
+    ids=["garbage", "nothing", "no length"],
+)
+def test_no_detail_tells_the_url_which_may_hold_a_secret(
+    reply: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> None:
+    answer = answers(reply, path="/p?token=s3cret")
+
+    assert answer.failure
+    assert answer.detail
+    assert "s3cret" not in answer.detail
+
+
+@pytest.mark.parametrize("host", ["a..b", "\N{FULLWIDTH FULL STOP}"], ids=["empty label", "no name"])
+def test_a_host_that_is_no_name_is_a_malformed_url(host: str) -> None:
+    assert answers(saying(OK), host=host, allowed_hosts=(host,)).failure in {
+        Failure.MALFORMED_URL,
+        Failure.HOST_NOT_FOUND,
+    }
 
 
 def test_a_connection_that_is_reset_in_the_middle_of_an_answer_is_no_answer() -> None:

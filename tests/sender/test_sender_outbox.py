@@ -10,7 +10,8 @@ import pytest
 from postback_sender import Delivery, Event, Notification, NotificationSource, Sender, parse_notification
 from postback_sender.clock import SystemClock
 from postback_sender.delivery.policy import Delivered
-from postback_sender.outbox.entry import LoggedAttempt, Outcome
+from postback_sender.errors import RenderError
+from postback_sender.outbox.entry import Entry, LoggedAttempt, Outcome
 from postback_sender.outbox.errors import OutboxError
 from postback_sender.outbox.memory_outbox import MemoryOutbox
 from postback_sender.outbox.sqlite_outbox import SqliteOutbox
@@ -189,6 +190,77 @@ def test_what_cannot_be_put_down_ends_the_sending_with_an_error() -> None:
         # The one whose attempt could not be put down, and no more.
         assert len(endpoint.targets) == 4
         assert (await outbox.counts())["waiting"] == 17
+
+    run(main)
+
+
+class SlowOutbox(MemoryOutbox):
+    """An outbox whose claims take until they are let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claiming, self.let_go = asyncio.Event(), asyncio.Event()
+
+    async def claim(self, *, until_ns: int, limit: int) -> list[Entry]:
+        claimed = await super().claim(until_ns=until_ns, limit=limit)
+        self.claiming.set()
+        await self.let_go.wait()
+        return claimed
+
+
+@pytest.mark.parametrize("how", ["stop", "cut"])
+def test_what_is_being_claimed_when_it_is_stopped_is_not_sent(how: str) -> None:
+    async def main() -> None:
+        endpoint = Endpoint()
+        server, port = await serving(endpoint)
+        outbox = SlowOutbox()
+        async with server, Sender(settings(port), outbox=outbox) as sender:
+            await sender.accept([event(str(number)) for number in range(50)])
+
+            async def stop_meanwhile() -> None:
+                await outbox.claiming.wait()
+                getattr(sender, how)()
+                outbox.let_go.set()
+
+            stopping = asyncio.ensure_future(stop_meanwhile())
+            ended = [delivery async for delivery in sender.deliver()]
+            await stopping
+        assert [delivery.outcome for delivery in ended] == [None] * 50
+        assert endpoint.targets == []
+        # Given back: another sender may have them.
+        assert len(await outbox.claim(until_ns=2**62, limit=100)) == 50
+
+    run(main)
+
+
+def test_whoever_leaves_early_can_come_back_for_the_rest() -> None:
+    async def main() -> None:
+        endpoint = Endpoint()
+        server, port = await serving(endpoint)
+        async with server, Sender(settings(port), concurrency=1) as sender:
+            await sender.accept([event(str(number)) for number in range(30)])
+            first = sender.deliver()
+            begun = await anext(first)
+            await first.aclose()
+            rest = [delivery async for delivery in sender.deliver()]
+        assert begun.outcome == Delivered()
+        assert set(endpoint.targets) == {f"/{number}" for number in range(30)}
+        # At most the request that was cut in flight came twice.
+        assert len(endpoint.targets) <= 31
+        assert {delivery.outcome for delivery in rest} == {Delivered()}
+
+    run(main)
+
+
+def test_an_entry_that_can_be_sent_no_more_is_named() -> None:
+    async def main() -> None:
+        outbox = MemoryOutbox()
+        async with Sender(settings(1), outbox=outbox) as sender:
+            await sender.accept([event("1")])
+        elsewhere = parse_notification(NotificationSource(name="n.toml", text='url = "http://192.0.2.1/"'), {})
+        async with Sender(elsewhere, outbox=outbox) as sender:
+            with pytest.raises(RenderError, match="entry 1 of the outbox can be sent no more"):
+                _ = [delivery async for delivery in sender.deliver()]
 
     run(main)
 

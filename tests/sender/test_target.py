@@ -26,6 +26,7 @@ def test_this_machine_is_always_allowed(url: str) -> None:
         "file:///etc/passwd",
         "http:///x",
         "http://127.0.0.1:99999/",
+        "http://127.0.0.1\\@192.0.2.1/",
         "http://[::1/",
         "",
     ],
@@ -91,7 +92,15 @@ def test_an_address_or_a_network_can_be_named(allowed: str) -> None:
         pytest.param("shop.example", "192.168.1.5", ("shop.example",), False, id="a private address"),
         pytest.param("shop.example", "192.168.1.5", ("shop.example", "192.168.0.0/16"), True, id="both are named"),
         pytest.param("shop.example", "fe80::1", ("shop.example",), False, id="a link-local address"),
-        pytest.param("shop.example", "::ffff:10.0.0.1", ("shop.example",), False, id="a private one in disguise"),
+        pytest.param(
+            "shop.example", "2606:4700::6810:85e5", ("shop.example",), True, id="a public one of the new kind"
+        ),
+        *(
+            pytest.param("shop.example", address, ("shop.example",), False, id=f"disguise {number}")
+            for number, address in enumerate(
+                ("::ffff:10.0.0.1", "::10.0.0.1", "2002:a00:1::1", "64:ff9b::a00:1", "fec0::1", "224.0.0.1", "ff02::1")
+            )
+        ),
     ],
 )
 def test_where_a_name_leads_counts_too(

@@ -20,7 +20,7 @@ from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.redaction import SecretEnvironment
 from postback_conformance.scenario import drafts, plan, read_scenario
 from postback_receiver import new_event_loop
-from postback_sender import Event, Notification, Sender, example_event, render_postback
+from postback_sender import Event, Notification, Sender, SenderError, example_event, render_postback
 from postback_sender.clock import Clock, ScaledClock, SystemClock
 from postback_sender.delivery.policy import DeliveryPolicy
 from postback_sender.delivery.target import check_target
@@ -74,6 +74,11 @@ def deliver(order: Order, output: Format) -> int:
         render_postback(settings, example_event(settings.event, settings.catalogue), to=order.to).url,
         allowed_hosts=order.allowed_hosts,
     )
+    if settings.template.values_at == "send" and order.outbox is not None:
+        raise ConformanceError(
+            f'{settings.name}: with values_at = "send" an outbox in a file would not know the newest values after a '
+            "restart; add --outbox memory"
+        )
     clock: Clock = SystemClock()
     if order.time_scale != 1:
         clock = ScaledClock(clock, order.time_scale)
@@ -92,7 +97,12 @@ def deliver(order: Order, output: Format) -> int:
             earlier = (await outbox.counts())["waiting"]
             if earlier:
                 say(f"{earlier} postbacks of an earlier run wait in {order.outbox}; they are sent, too")
-            accepted = await accept(sender)
+            try:
+                accepted = await accept(sender)
+            except SenderError:
+                if left := (await outbox.counts())["waiting"] - earlier:
+                    say(f"{left} events before it wait in the outbox: `send --resume` sends, `outbox drop` drops them")
+                raise
             if not earlier + accepted:
                 raise SelectionError(_nothing_to_send(order, settings))
             await _deliver(sender, report, total=earlier + accepted)

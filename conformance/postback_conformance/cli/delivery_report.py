@@ -73,7 +73,8 @@ class DeliveryReport:
         for reason, times in self._reasons.most_common(_SHOWN_REASONS):
             say(f"  {times} given up: {reason}")
         if waiting:
-            where = "wait in the outbox: `send --resume` goes on with them" if outlives else "were not sent"
+            go_on = "wait in the outbox: `send --resume`, to the same target, goes on with them"
+            where = go_on if outlives else "were not sent"
             say(f"  {waiting} {where}, because you stopped it")
             return 130
         return 1 if self.given_up else 0

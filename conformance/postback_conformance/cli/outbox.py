@@ -60,7 +60,7 @@ def _list(
     *,
     outbox: OutboxOption = DEFAULT_OUTBOX,
     state: Annotated[_StateOption | None, typer.Option("--state", help="Only what is in this state.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="The latest so many.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="The latest so many.")] = 50,
     format: FormatOption = Format.TEXT,
 ) -> None:
     """List the entries of an outbox, the latest last; also while a sender delivers from it."""

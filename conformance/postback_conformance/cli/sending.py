@@ -51,7 +51,12 @@ def _send(
         bool, typer.Option("--any-order", help="Do not let events of one action wait for each other.")
     ] = False,
     time_scale: Annotated[
-        str, typer.Option("--time-scale", metavar="60x", help="Let time run faster for delays and retries.")
+        str,
+        typer.Option(
+            "--time-scale",
+            metavar="60x",
+            help="Let time run faster for delays and retries; then the outbox is in memory.",
+        ),
     ] = "1x",
     allow_host: Annotated[
         list[str] | None,
@@ -70,6 +75,10 @@ def _send(
     format: FormatOption = Format.TEXT,
 ) -> None:
     """Send events of a file, of a scenario, or generated ones. Exit code 1 when one was not delivered."""
+    scale = parse_factor(time_scale)
+    if scale != 1 and outbox == DEFAULT_OUTBOX:
+        # Times that run faster would be wrong in a file that another run reads.
+        outbox = _IN_MEMORY
     if sum((events is not None, scenario is not None, resume)) > 1:
         raise ConformanceError("--events, --scenario and --resume each say what to send; keep one of them")
     # Imported when used: the client and the generators take 0.3 s that other commands need not wait for.
@@ -85,7 +94,7 @@ def _send(
         seed=seed,
         outbox=None if outbox == _IN_MEMORY else outbox,
         in_order=not any_order,
-        time_scale=parse_factor(time_scale),
+        time_scale=scale,
         allowed_hosts=tuple(allow_host or ()),
         trust=_trust(insecure=insecure, ca_file=ca_file),
         concurrency=concurrency,

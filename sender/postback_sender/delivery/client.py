@@ -97,7 +97,8 @@ class Client:
                 allow_redirects=False,
             ) as response:
                 return await self._read(response)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            # A ValueError is a URL that the library cannot read, or a host that is no name.
             return self._no_answer(error)
 
     async def _read(self, response: aiohttp.ClientResponse) -> Answer:
@@ -106,7 +107,8 @@ class Client:
         try:
             body = await _read_some(response)
         except aiohttp.ClientPayloadError as error:
-            return Answer(failure=Failure.BROKEN_ANSWER, status=response.status, detail=str(error))
+            detail = _without_url(error)[:_LONGEST_DETAIL]
+            return Answer(failure=Failure.BROKEN_ANSWER, status=response.status, detail=detail)
         is_redirect = 300 <= response.status < 400 and "Location" in response.headers
         detail = "a redirect, which is not followed" if is_redirect else ""
         return Answer(status=response.status, body=body, retry_after_ns=retry_after_ns, detail=detail)
@@ -117,7 +119,7 @@ class Client:
         if isinstance(error, aiohttp.ClientConnectorDNSError) and isinstance(error.os_error, _ForbiddenAddressError):
             return Answer(failure=Failure.FORBIDDEN_ADDRESS, detail=str(error.os_error))
         failure = next((failure for kind, failure in _FAILURES if isinstance(error, kind)), Failure.CONNECTION)
-        return Answer(failure=failure, detail=str(error) or type(error).__name__)
+        return Answer(failure=failure, detail=_without_url(error)[:_LONGEST_DETAIL])
 
     def _too_slow(self, error: TimeoutError) -> str:
         match error:
@@ -137,7 +139,22 @@ _FAILURES: tuple[tuple[type[Exception], Failure], ...] = (
     (ssl.SSLError, Failure.TLS),
     (aiohttp.ClientResponseError, Failure.BROKEN_ANSWER),
     (aiohttp.ClientPayloadError, Failure.BROKEN_ANSWER),
+    (ssl.CertificateError, Failure.TLS),
+    (ValueError, Failure.MALFORMED_URL),
 )
+# Enough to tell what is wrong; what a server says goes on for as long as it likes.
+_LONGEST_DETAIL = 200
+
+
+def _without_url(error: Exception) -> str:
+    """Return what an error says; some of the library's say the whole URL, which may hold secrets."""
+    match error:
+        case aiohttp.ClientResponseError():
+            return error.message or type(error).__name__
+        case ValueError() if not isinstance(error, OSError):
+            return "this URL cannot be used: its host, or the letters in it"
+        case _:
+            return str(error) or type(error).__name__
 
 
 class _ForbiddenAddressError(OSError):

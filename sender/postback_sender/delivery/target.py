@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from postback_sender.errors import TargetError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _AUTHORITY_END = re.compile(r"[/?#\\]")
 
 
@@ -21,6 +22,9 @@ def check_target(url: str, *, allowed_hosts: Collection[str] = ()) -> None:
     # The many postbacks of one notification go to few servers.
     begin = url.find("://") + len("://")
     end = _AUTHORITY_END.search(url, begin)
+    if end and end[0] == "\\":
+        # Some readers take it for a slash, others for part of the host.
+        raise TargetError(f"expected a target without a backslash in its host, got {_shown(url)}")
     _check_server(url[: end.start()] if end else url, tuple(allowed_hosts))
 
 
@@ -52,7 +56,19 @@ def is_address_allowed(host: str, address: str, *, allowed_hosts: Collection[str
         return True
     if any(ip in network for network in _networks(allowed_hosts)):
         return True
-    return ip.is_global and _is_named(host, allowed_hosts)
+    return _is_public(ip) and _is_named(host, allowed_hosts)
+
+
+def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Tell whether an address is one of the public Internet's, also by the older address that it may carry."""
+    if isinstance(ip, ipaddress.IPv6Address):
+        carried = ip.ipv4_mapped or ip.sixtofour
+        # RFC 6052 §2.1, and the compatible addresses that RFC 4291 §2.5.5.1 gave up.
+        if carried is None and (ip in _NAT64 or int(ip) >> 32 == 0):
+            carried = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+        if ip.is_site_local or (carried is not None and not _is_public(carried)):
+            return False
+    return ip.is_global and not ip.is_multicast
 
 
 def _is_allowed(host: str, allowed_hosts: Collection[str]) -> bool:
