@@ -83,8 +83,9 @@ def saying(data: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter]
     return reply
 
 
-async def silence(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    await asyncio.sleep(3600)
+async def silence(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    # Until the client has left.
+    await reader.read()
 
 
 async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
