@@ -3,7 +3,6 @@
 import asyncio
 import os
 import secrets
-import signal
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ import msgspec
 from postback_conformance.cli.delivery_report import DeliveryReport, delivery_progress, show_retry_plan
 from postback_conformance.cli.events_input import read_events_file
 from postback_conformance.cli.generating import generate_and_tell, keep_hypothesis_out_of_here
+from postback_conformance.cli.interruption import stopped_by_ctrl_c
 from postback_conformance.cli.terminal import Format, say
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.redaction import SecretEnvironment
@@ -183,23 +183,8 @@ def _nothing_to_send(order: Order, settings: Notification) -> str:
 
 async def _deliver(sender: Sender, report: DeliveryReport, *, total: int) -> None:
     """Deliver with a progress bar; Ctrl-C finishes what is in flight and leaves the rest, a second one cuts it."""
-    loop = asyncio.get_running_loop()
-    with delivery_progress() as progress:
+    with delivery_progress() as progress, stopped_by_ctrl_c(stop=sender.stop, cut=sender.cut):
         task = progress.add_task("sending", total=total, failed=0)
-
-        def cut_short() -> None:
-            say("cutting the requests in flight: their endpoint may have taken them or not")
-            sender.cut()
-
-        def stop() -> None:
-            say("stopping: requests in flight are finished, the rest is not sent; Ctrl-C again cuts them")
-            loop.add_signal_handler(signal.SIGINT, cut_short)
-            sender.stop()
-
-        loop.add_signal_handler(signal.SIGINT, stop)
-        try:
-            async for delivery in sender.deliver():
-                report.ended(delivery)
-                progress.update(task, advance=1, failed=report.given_up)
-        finally:
-            loop.remove_signal_handler(signal.SIGINT)
+        async for delivery in sender.deliver():
+            report.ended(delivery)
+            progress.update(task, advance=1, failed=report.given_up)

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import signal
 import ssl
 from collections import Counter
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ import msgspec
 
 from postback_conformance.capture_filter import parse_filter
 from postback_conformance.cli.delivery_report import delivery_progress
+from postback_conformance.cli.interruption import stopped_by_ctrl_c
 from postback_conformance.cli.terminal import Format, put_json, put_text, say
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.redaction import redacted_target
@@ -165,29 +165,15 @@ async def _run(plan: _Plan, order: Order, tally: "_Tally") -> None:
         changes=plan.changes,
         concurrency=plan.concurrency,
     )
-    loop = asyncio.get_running_loop()
-    with delivery_progress() as progress:
+    with delivery_progress() as progress, stopped_by_ctrl_c(stop=replayer.stop, cut=replayer.cut):
         bar = progress.add_task("replaying", total=len(plan.schedule), failed=0)
-
-        def cut_short() -> None:
-            say("cutting the requests in flight: the endpoint may have taken them or not")
-            replayer.cut()
-
-        def stop() -> None:
-            say("stopping: requests in flight are finished, the rest is not sent; Ctrl-C again cuts them")
-            loop.add_signal_handler(signal.SIGINT, cut_short)
-            replayer.stop()
 
         def take(replayed: Replayed) -> None:
             tally.take(replayed)
             progress.update(bar, advance=1, failed=tally.failed)
 
-        loop.add_signal_handler(signal.SIGINT, stop)
-        try:
-            async with connections:
-                await replayer.replay(plan.request, plan.schedule, take)
-        finally:
-            loop.remove_signal_handler(signal.SIGINT)
+        async with connections:
+            await replayer.replay(plan.request, plan.schedule, take)
 
 
 def _any_certificate() -> ssl.SSLContext:

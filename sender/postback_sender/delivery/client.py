@@ -139,7 +139,6 @@ _FAILURES: tuple[tuple[type[Exception], Failure], ...] = (
     (ssl.SSLError, Failure.TLS),
     (aiohttp.ClientResponseError, Failure.BROKEN_ANSWER),
     (aiohttp.ClientPayloadError, Failure.BROKEN_ANSWER),
-    (ssl.CertificateError, Failure.TLS),
     (ValueError, Failure.MALFORMED_URL),
 )
 # Enough to tell what is wrong; what a server says goes on for as long as it likes.
