@@ -2,14 +2,14 @@
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from postback_conformance.cli.terminal import say
 
 
 @contextmanager
-def stopped_by_ctrl_c(*, stop: Callable[[], None], cut: Callable[[], None]) -> Iterator[None]:
+def stopped_by_ctrl_c(*, stop: Callable[[], None], cut: Callable[[], None]) -> Generator[None]:
     """Call `stop` at the first Ctrl-C and `cut` at each later one, in the running loop."""
     loop = asyncio.get_running_loop()
 
