@@ -32,6 +32,8 @@ build: $(VENV)/dev.stamp
 docs: $(VENV)/kit.stamp
 	$(BIN)/postback tokens --format markdown > docs/tokens.md.new
 	mv docs/tokens.md.new docs/tokens.md
+	$(BIN)/postback export --schema > docs/capture.schema.json.new
+	mv docs/capture.schema.json.new docs/capture.schema.json
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

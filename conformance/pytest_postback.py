@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from postback_conformance.driving import EventSender
-    from postback_receiver import Receiver
+    from postback_receiver import AsyncReceiver, Receiver
 
 
 @pytest.fixture
@@ -25,12 +26,32 @@ def postback_listen_address() -> tuple[str, int]:
 
 
 @pytest.fixture
-def postback_receiver(postback_listen_address: tuple[str, int]) -> Iterator[Receiver]:
-    """A running receiver of postbacks; it has `url`, `captures()`, `wait_for_count(n)` and `reply(...)`."""
+def postback_ssl_context() -> ssl.SSLContext | None:
+    """What `postback_receiver` speaks TLS with; None for plain HTTP. Override it to change that."""
+    return None
+
+
+@pytest.fixture
+def postback_receiver(
+    postback_listen_address: tuple[str, int], postback_ssl_context: ssl.SSLContext | None
+) -> Iterator[Receiver]:
+    """A running receiver of postbacks: `url`, `wait_for(...)`, `captures(...)`, `reply(...)` and more."""
     from postback_receiver import Receiver  # noqa: PLC0415  nothing of ours before a fixture is used
 
     host, port = postback_listen_address
-    with Receiver(host=host, port=port) as receiver:
+    with Receiver(host=host, port=port, ssl_context=postback_ssl_context) as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def postback_async_receiver(
+    postback_listen_address: tuple[str, int], postback_ssl_context: ssl.SSLContext | None
+) -> Iterator[AsyncReceiver]:
+    """The same for asynchronous tests, whatever runs them: `await postback_async_receiver.wait_for(...)`."""
+    from postback_receiver import AsyncReceiver  # noqa: PLC0415  nothing of ours before a fixture is used
+
+    host, port = postback_listen_address
+    with AsyncReceiver(host=host, port=port, ssl_context=postback_ssl_context) as receiver:
         yield receiver
 
 

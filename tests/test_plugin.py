@@ -34,20 +34,25 @@ def test_the_receiver_starts_empty_for_each_test(inner: pytest.Pytester) -> None
     )
 
 
-def test_the_address_can_be_overridden(inner: pytest.Pytester) -> None:
+def test_address_and_tls_can_be_overridden(inner: pytest.Pytester) -> None:
     passed(
         inner,
         """
         import socket
         import pytest
+        from postback_receiver.tls import make_tls
 
         @pytest.fixture
         def postback_listen_address():
             with socket.create_server(("127.0.0.1", 0)) as free:
                 return free.getsockname()
 
+        @pytest.fixture
+        def postback_ssl_context():
+            return make_tls().context
+
         def test_it_listens_there(postback_listen_address, postback_receiver):
-            assert postback_receiver.port == postback_listen_address[1]
+            assert postback_receiver.url == f"https://127.0.0.1:{postback_listen_address[1]}"
         """,
     )
 
@@ -69,15 +74,17 @@ def test_sender_and_receiver_work_in_an_asynchronous_test(inner: pytest.Pytester
         """
         import asyncio
 
-        def test_inside_a_running_loop(postback_receiver, postback_sender, tmp_path):
+        def test_inside_a_running_loop(postback_receiver, postback_async_receiver, postback_sender, tmp_path):
             notification = tmp_path / "n.toml"
             notification.write_text('url = "http://127.0.0.1/?id={ActionId}&status={Status}"')
 
             async def main():
-                return postback_sender.send(notification, to=postback_receiver.url, count=3, seed=1)
+                postback_sender.send(notification, to=postback_async_receiver.url, count=1, seed=1)
+                assert len(await postback_async_receiver.wait_for_count(1)) == 1
+                return postback_sender.send(notification, to=postback_receiver.url, count=1, seed=1)
 
-            assert len(asyncio.run(main())) == 3
-            assert len(postback_receiver.wait_for_count(3)) == 3
+            assert len(asyncio.run(main())) == 1
+            assert len(postback_receiver.wait_for_count(1)) == 1
         """,
     )
 
@@ -103,6 +110,7 @@ def test_every_fixture_is_explained_and_prefixed(inner: pytest.Pytester) -> None
     ours = [line for line in listed.splitlines() if "pytest_postback.py" in line]
 
     assert {line.split()[0] for line in ours} == {
-        *("postback_listen_address", "postback_receiver", "postback_receiver_factory", "postback_sender")
+        *("postback_listen_address", "postback_ssl_context", "postback_receiver", "postback_async_receiver"),
+        *("postback_receiver_factory", "postback_sender"),
     }
     assert "no docstring available" not in listed[listed.index("pytest_postback") :].split("-----")[0]

@@ -33,6 +33,8 @@ from textwrap import dedent
 
 import pytest
 
+from command_line import environment
+
 REPOSITORY = Path(__file__).parents[1]
 PATIENCE_S = 60.0
 
@@ -207,15 +209,19 @@ class Reader:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {**os.environ, "PATH": self.path, "PYTHONWARNINGS": "error", "NO_COLOR": "1"}
+        return environment(PATH=self.path, PYTHONWARNINGS="error")
 
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 PAGES = (
     "README.md",
     "docs/actions.md",
+    "docs/captures.md",
     "docs/events.md",
     "docs/notification.md",
+    "docs/operation.md",
+    "docs/python.md",
+    "docs/receiver.md",
     "docs/scenarios.md",
     "docs/templates.md",
 )

@@ -18,9 +18,8 @@ from postback_conformance.strategies import lifecycles, wire_texts
 from postback_conformance.traffic import notifications_of, pack_source
 from postback_conformance.verdict import Verdict
 from postback_receiver import CaptureServer, CaptureStore, Endpoint, Reply, ReplyScript, same_request
-from postback_sender import Event, NotificationSource, parse_notification
+from postback_sender import Delivery, Event, NotificationSource, Sender, parse_notification
 from postback_sender.delivery.policy import Delivered
-from postback_sender.sender import Delivery, Sender
 
 DOCUMENTED = "documented"
 # Listed first: the example of the help centre as it is published, which is not JSON.

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from postback_conformance.redaction import SHOWN, secret_spans
+from postback_conformance.redaction import SHOWN, body_secret_spans, secret_spans
 from postback_conformance.wanted_url import VARIABLE, wanted_url
 from postback_sender.template import Format, Template
 from postback_sender.template.context import Context, scanner_for
@@ -38,11 +38,17 @@ class Departure(msgspec.Struct, frozen=True, kw_only=True):
     hint: str = ""
 
 
-def departure(template: Template, text: bytes, mismatch: Mismatch, *, text_format: Format) -> Departure:
-    """Return where and how a text leaves the template; `mismatch` is what matching the two gave."""
+def departure(
+    template: Template, text: bytes, mismatch: Mismatch, *, text_format: Format, reveal: bool = False
+) -> Departure:
+    """Return where and how a text leaves the template; `mismatch` is what matching the two gave.
+
+    Of the text, what is named like a secret is hidden unless `reveal` says otherwise.
+    """
     is_spacing = text_format == "json" and _is_spacing(template, text, mismatch)
     place = locate(template.source, mismatch.offset)[:2]
-    found = _departure(mismatch, text, position=mismatch.position, beyond=len(text), place=place)
+    hidden = [] if reveal else [*body_secret_spans(text, text_format)]
+    found = _departure(mismatch, _blotted(text, hidden), position=mismatch.position, beyond=len(text), place=place)
     expected = _marked(mismatch.expected, template.source, mismatch.offset)
     return msgspec.structs.replace(found, expected=expected, hint=_IN_WHITE_SPACE if is_spacing else "")
 
@@ -167,7 +173,7 @@ def _hidden_spans(url: Template, text: bytes, data: bytes, first: int) -> Iterat
 
 
 def _blotted(data: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
-    """Return a URL with as many asterisks as its secrets have letters."""
+    """Return bytes with as many asterisks as its secrets have letters."""
     blotted = bytearray(data)
     for start, end in spans:
         blotted[start:end] = b"*" * (end - start)

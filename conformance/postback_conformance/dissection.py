@@ -76,7 +76,7 @@ def dissect(notification: Notification, data: bytes, part: Part, *, reveal: bool
     found = template.match(text, context=text_format)
     if not isinstance(found, Match):
         if part == "body":
-            return departure(template, text, found, text_format=text_format)
+            return departure(template, text, found, text_format=text_format, reveal=reveal)
         return url_departure(notification.url, template, text, data=data, first=first, reveal=reveal)
     placed = list(zip(placed_tokens(template.nodes, text_format), certainties(template, text_format), strict=True))
     raw = template.options.escaping == "raw"

@@ -19,12 +19,13 @@ from postback_conformance.own_tokens import with_own_tokens
 from postback_conformance.strategies import events as any_events
 from postback_conformance.strategies import lifecycles
 from postback_receiver import new_event_loop
-from postback_sender import Event, Notification
+from postback_sender import Delivery, Event, Notification, Sender
 from postback_sender.notification_file import load_notification
-from postback_sender.sender import Delivery, Sender
 from postback_sender.subscription import reported
 
 T = TypeVar("T")
+
+_STARTS_WITHIN_S = 10.0
 
 # Generated lives happen now, not over weeks: whoever sends them wants to see the end of it.
 _MAX_UPDATES = 3
@@ -113,7 +114,8 @@ async def _deliver(sender: Sender, events: list[Event], until: float) -> list[De
     timer = asyncio.get_running_loop().call_later(until - time.monotonic(), sender.cut)
     try:
         async with sender:
-            return [delivery async for delivery in sender.send(events)]
+            ended = [delivery async for delivery in sender.send(events)]
+            return ended + [delivery async for delivery in sender.undelivered()]
     finally:
         timer.cancel()
 
@@ -132,12 +134,15 @@ def _run_on_a_thread(work: Callable[[], Coroutine[None, None, T]]) -> T:
             return runner.run(cancellable())
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="postback sender") as thread:
-        result = thread.submit(run)
+        result: Future[T] | None = None
         try:
+            result = thread.submit(run)
             return result.result()
         except BaseException:
-            # Ctrl-C, or a test that ran out of time. Leaving the executor waits for the thread, so it must end.
-            if not result.done():
-                with suppress(RuntimeError):  # the loop was closed in this very moment
-                    canceller.result()()
+            # Ctrl-C, or a test that ran out of time: here, or while the thread was starting. Leaving the executor waits
+            # for the thread, so it must end.
+            if result is None or not result.done():
+                # The loop may have been closed in this very moment, or may never have started.
+                with suppress(RuntimeError, TimeoutError):
+                    canceller.result(timeout=_STARTS_WITHIN_S)()
             raise

@@ -3,7 +3,8 @@
 ConformanceError
 ├── TrafficError      a file of captures that cannot be read or judged
 ├── FilterError       a filter of captures that cannot be read
-└── SelectionError    a selection that leaves nothing to do
+├── SelectionError    a selection that leaves nothing to do
+└── ReceiverFileError settings of a receiver that cannot be used
 """
 
 
@@ -21,3 +22,7 @@ class FilterError(ConformanceError):
 
 class SelectionError(ConformanceError):
     """A selection of rules, captures or events that leaves nothing to do."""
+
+
+class ReceiverFileError(ConformanceError):
+    """Settings of a receiver that cannot be used; names the file, the line where it is known, and the key."""

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
 from postback_conformance.rule import Check, Rule
 from postback_conformance.verdict import (
@@ -16,7 +17,7 @@ from postback_conformance.verdict import (
     Pass,
     Verdict,
 )
-from postback_receiver import Capture
+from postback_receiver import Capture, Evictions
 from postback_sender.notification import Notification
 
 _log = logging.getLogger(__name__)
@@ -29,8 +30,12 @@ class Judge:
         self._tallies = [_Tally(rule, notification, endpoint) for rule in rules]
 
     def see(self, capture: Capture) -> tuple[Verdict, ...]:
-        """Take in the next capture and return the findings it gave rise to."""
-        return tuple(finding for tally in self._tallies for finding in tally.see(capture))
+        """Take in the next capture and return the findings it gave rise to.
+
+        What is no HTTP request has neither method nor headers nor body: rules about these have nothing to say of it.
+        """
+        tallies = (tally for tally in self._tallies if capture.malformed is None or tally.sees_malformed)
+        return tuple(finding for tally in tallies for finding in tally.see(capture))
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """End the pass: one verdict for each finding, and one for each rule without any."""
@@ -49,8 +54,13 @@ def judge(
     captures: Iterable[Capture],
     notifications: Mapping[str | None, Notification] | Notification,
     rules: Iterable[Rule],
+    evictions: Callable[[], Evictions] = Evictions,
 ) -> Judgement:
-    """Return the verdicts on captures, each judged by the notification of its endpoint, or all by the one given."""
+    """Return the verdicts on captures, each judged by the notification of its endpoint, or all by the one given.
+
+    `evictions` is asked when all have been read. What was evicted might have broken any rule, so after evictions
+    nothing passes. It cannot have put right what is broken, since it came before all that is left.
+    """
     rules = tuple(rules)
     if isinstance(notifications, Notification):
         judges, whole = [Judge(notifications, rules)], True
@@ -67,8 +77,20 @@ def judge(
         else:
             chosen.see(capture)
             judged += 1
-    verdicts = tuple(verdict for one in judges for verdict in one.verdicts())
+    evicted = evictions()
+    verdicts = tuple(_in_view_of(evicted, verdict) for one in judges for verdict in one.verdicts())
     return Judgement(verdicts=verdicts, captures=judged, left_out=left_out)
+
+
+def _in_view_of(evicted: Evictions, verdict: Verdict) -> Verdict:
+    if not evicted.captures or verdict.outcome != "pass":
+        return verdict
+    unseen = f"{evicted.captures} earlier capture{'s' if evicted.captures > 1 else ''}"
+    return replace(
+        verdict,
+        outcome="inconclusive",
+        message=f"{verdict.message}, but {unseen} had been evicted from the store by its limits and cannot be judged",
+    )
 
 
 class _Tally:
@@ -83,6 +105,10 @@ class _Tally:
         self._counts: Counter[type[Outcome]] = Counter()
         self._first: dict[type[Outcome], Outcome] = {}
         self._crash: Exception | None = None
+
+    @property
+    def sees_malformed(self) -> bool:
+        return self._rule.sees_malformed
 
     def see(self, capture: Capture) -> list[Verdict]:
         known = len(self._findings)

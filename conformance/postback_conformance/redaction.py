@@ -1,30 +1,56 @@
 """Secrets out of what is shown.
 
-Secret are the values of headers, parameters and form fields whose names say so, and whatever settings took out of the
-environment, wherever it stands in a URL or header.
+Secret are the values of headers, parameters, fields, keys, elements and attributes whose names say so, and whatever
+settings took out of the environment, wherever it stands in a URL or header. A person sees `[hidden]` in their place.
+What leaves as data has a keyed hash there, such as `[secret:3f9a40c2d17b]`: the same for the same secret, wherever it
+stood, and nothing that could be tried out without the key.
 """
 
+import hmac
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import unquote
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
 
 import msgspec
 
-from postback_receiver import Capture
+from postback_conformance.body_secrets import BodyKind, body_kind, body_secrets, form_text
+from postback_receiver import Answer, Capture
+from postback_receiver.secret_names import is_secret_header, named_secret_spans
 from postback_sender.postback import request_target
 
-SHOWN = "[hidden]"
+Hide: TypeAlias = Callable[[bytes], str]
+"""What to show in place of a secret."""
 
-_SECRET_HEADER = re.compile(r"(?i)auth|cookie|token|secret|key|signature|passw")
-# At the end of the name only: `key_visual` and `author` are no secrets, `api_key` and `apiKey` are.
-SECRET_ENDINGS = "(?:token|secret|key|signature|sig|password|passwd|pwd|auth)"
-"""What the names of secret parameters end in, as a pattern; upper and lower case do not count."""
-_SECRET_PARAMETER = re.compile(rf"(?i){SECRET_ENDINGS}$")
-_PARAMETER = re.compile(r"([?&])([^=&#]*)=([^&#]+)")
-_FORM_FIELD = re.compile(rb"(?:^|(?<=&))([^=&]*)=([^&]+)")
-_FORM = "application/x-www-form-urlencoded"
-_PASSWORD_IN_URL = re.compile(r"(?<=://)[^/?#@]*:[^/?#@]*(?=@)")
+SHOWN: Final = "[hidden]"
+
+_HASH_LETTERS: Final = 12
+_STAND_IN = re.compile(rf"\[hidden\]|\[secret:[0-9a-f]{{{_HASH_LETTERS}}}\]")
 _SERVER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+
+
+def hidden(_secret: bytes) -> str:
+    """Return what a person sees in place of a secret."""
+    return SHOWN
+
+
+def keyed_hashes(key: bytes) -> Hide:
+    """Return what makes of each secret a short hash that depends on the key, so that equal ones can be told."""
+
+    def hide(secret: bytes) -> str:
+        return f"[secret:{hmac.digest(key, secret, 'sha256').hex()[:_HASH_LETTERS]}]"
+
+    return hide
+
+
+def has_stand_in(text: str) -> bool:
+    """Tell whether a secret was hidden in a text."""
+    return _STAND_IN.search(text) is not None
+
+
+def has_hidden(capture: Capture) -> bool:
+    """Tell whether a secret of a request was hidden when it was exported."""
+    texts = (capture.target, *(value for _, value in capture.headers), capture.body.decode("latin-1"))
+    return any(map(has_stand_in, texts))
 
 
 class SecretEnvironment(Mapping[str, str]):
@@ -46,28 +72,47 @@ class SecretEnvironment(Mapping[str, str]):
         return len(self._environment)
 
 
-def redacted(capture: Capture) -> Capture:
-    """Return a capture with secret headers, parameters and form fields hidden; JSON and XML bodies stay as they are."""
+def redacted(capture: Capture, hide: Hide = hidden) -> Capture:
+    """Return a capture with what is named like a secret hidden, in the request as in the answer.
+
+    What is not named so, every other byte of a body among it, stays as it is.
+    """
+    answer, malformed = capture.answer, capture.malformed
+    kind = "raw" if malformed is not None else body_kind(capture.body, capture.header("Content-Type"))
     return msgspec.structs.replace(
         capture,
-        target=redacted_target(capture.target),
-        headers=tuple(redacted_headers(capture.headers)),
-        body=redacted_form(capture.body) if is_form(capture) else capture.body,
+        target=redacted_target(capture.target, hide=hide),
+        headers=tuple(redacted_headers(capture.headers, hide=hide)),
+        body=redacted_body(capture.body, kind, hide),
+        trailers=tuple(redacted_headers(capture.trailers, hide=hide)),
+        malformed=None if malformed is None else redacted_body(malformed.encode(), "raw", hide).decode(),
+        answer=None if answer is None else _redacted_answer(answer, hide),
     )
 
 
-def redacted_headers(headers: Iterable[tuple[str, str]], secrets: Iterable[str] = ()) -> Iterator[tuple[str, str]]:
+def _redacted_answer(answer: Answer, hide: Hide) -> Answer:
+    said = [value for name, value in answer.headers if name.lower() == "content-type"]
+    return msgspec.structs.replace(
+        answer,
+        headers=tuple(redacted_headers(answer.headers, hide=hide)),
+        body=redacted_body(answer.body, body_kind(answer.body, said), hide),
+    )
+
+
+def redacted_headers(
+    headers: Iterable[tuple[str, str]], secrets: Iterable[str] = (), *, hide: Hide = hidden
+) -> Iterator[tuple[str, str]]:
     """Yield the headers with secret values hidden; `secrets` are hidden wherever they stand."""
     known = [re.escape(secret) for secret in sorted(secrets, key=len, reverse=True) if secret]
     pattern = re.compile("|".join(known)) if known else None
     for name, value in headers:
         if is_secret_header(name):
-            yield name, SHOWN
+            yield name, _stand_in(value, _octets(value), hide) if value else value
         else:
-            yield name, pattern.sub(SHOWN, value) if pattern else value
+            yield name, pattern.sub(lambda found: hide(_octets(found[0])), value) if pattern else value
 
 
-def redacted_target(target: str, secrets: Iterable[str] = ()) -> str:
+def redacted_target(target: str, secrets: Iterable[str] = (), *, hide: Hide = hidden) -> str:
     """Return a target or URL as it may be shown.
 
     Hidden are the values of secret parameters, a password before the host, and `secrets`, as texts of the environment,
@@ -76,18 +121,16 @@ def redacted_target(target: str, secrets: Iterable[str] = ()) -> str:
     shown: list[str] = []
     position = 0
     for start, end in secret_spans(target, secrets):
-        shown += target[position:start], SHOWN
+        shown += target[position:start], _stand_in(target[start:end], form_text(_octets(target[start:end])), hide)
         position = end
     return "".join((*shown, target[position:]))
 
 
 def secret_spans(target: str, secrets: Iterable[str] = ()) -> Iterator[tuple[int, int]]:
     """Yield where in a target or URL a secret stands (first, beyond last), in reading order and without overlaps."""
-    passwords = (found.span() for found in _PASSWORD_IN_URL.finditer(target))
-    parameters = (found.span(3) for found in _PARAMETER.finditer(target) if is_secret_parameter(unquote(found[2])))
     values = (found.span() for form in _forms(secrets) for found in re.finditer(re.escape(form), target))
     first, beyond = 0, 0
-    for start, end in sorted((*passwords, *parameters, *values)):
+    for start, end in sorted((*named_secret_spans(target), *values)):
         if start < beyond:
             beyond = max(beyond, end)
             continue
@@ -107,29 +150,47 @@ def _forms(secrets: Iterable[str]) -> set[str]:
     return {form for form in forms if form.strip("/?&=#")}
 
 
-def redacted_form(body: bytes, first: int = 0, beyond: int | None = None) -> bytes:
-    """Return these bytes of a form body with the values of secret fields hidden, also where a cut goes through one."""
+def redacted_body(
+    body: bytes, kind: BodyKind, hide: Hide = hidden, *, first: int = 0, beyond: int | None = None
+) -> bytes:
+    """Return these bytes of a body with its secrets hidden, also where a cut goes through one."""
     beyond = len(body) if beyond is None else min(beyond, len(body))
     shown: list[bytes] = []
     position = first
-    for field in _FORM_FIELD.finditer(body):
-        start, end = max(position, field.start(2)), min(beyond, field.end(2))
-        if start < end and is_secret_parameter(unquote(field[1].decode("latin-1"))):
-            shown += body[position:start], SHOWN.encode()
+    for secret in body_secrets(body, kind):
+        start, end = max(position, secret.first), min(beyond, secret.beyond)
+        if start < end:
+            written = body[secret.first : secret.beyond].decode("latin-1")
+            stand_in = _stand_in(written, secret.value, hide)
+            shown += body[position:start], (f'"{stand_in}"' if secret.is_bare else stand_in).encode("latin-1")
             position = end
     return b"".join((*shown, body[position:beyond]))
 
 
+def body_secret_spans(body: bytes, body_format: str) -> Iterator[tuple[int, int]]:
+    """Yield where in a body secrets stand, by the format that settings say it has: query, json or xml."""
+    kind: BodyKind = "json" if body_format == "json" else "xml" if body_format == "xml" else "form"
+    return ((secret.first, secret.beyond) for secret in body_secrets(body, kind))
+
+
+def redacted_form(body: bytes, first: int = 0, beyond: int | None = None) -> bytes:
+    """Return these bytes of a form body with the values of secret fields hidden, also where a cut goes through one."""
+    return redacted_body(body, "form", first=first, beyond=beyond)
+
+
 def is_form(capture: Capture) -> bool:
     """Tell whether a capture's body says that it is a form, which names its fields as a query does."""
-    return any(value.partition(";")[0].strip().lower() == _FORM for value in capture.header("Content-Type"))
+    return body_kind(b"", capture.header("Content-Type")) == "form"
 
 
-def is_secret_header(name: str) -> bool:
-    """Tell whether a header's name says that its value is a secret."""
-    return _SECRET_HEADER.search(name) is not None
+def _stand_in(written: str, secret: bytes, hide: Hide) -> str:
+    """Return what to show in place of a secret; what stands in for one already goes on doing so."""
+    return written if _STAND_IN.fullmatch(written) else hide(secret)
 
 
-def is_secret_parameter(name: str) -> bool:
-    """Tell whether a parameter's name says that its value is a secret."""
-    return _SECRET_PARAMETER.search(name) is not None
+def _octets(text: str) -> bytes:
+    """Return the bytes of a text, of which one character is one byte unless it came from elsewhere."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")

@@ -1,7 +1,6 @@
 """Captures as requests to send again, and answers compared with the recorded ones."""
 
 import difflib
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
@@ -10,11 +9,12 @@ import msgspec
 
 from postback_conformance.capture_filter import CaptureFilter, all_match
 from postback_conformance.fresh_ids import IdPlaces, find_ids, with_fresh_ids
-from postback_conformance.redaction import SHOWN
+from postback_conformance.redaction import has_hidden
 from postback_receiver import Answer, Capture, Headers
 from postback_sender import Notification
+from postback_sender.delivery.answer import Answer as ReplayAnswer
+from postback_sender.delivery.content_coding import ContentCodingError, decoded
 from postback_sender.matcher import MAX_ANSWER_BYTES
-from postback_sender.replay.answer import ReplayAnswer
 from postback_sender.replay.request import RecordedRequest, unsendable
 
 _DIFF_LINES: Final = 12
@@ -74,7 +74,7 @@ def select_captures(
     for capture in captures:
         if not all_match(only, capture):
             left_out["not selected by --only"] += 1
-        elif reason := _unfit(capture):
+        elif reason := unfit(capture):
             left_out[reason] += 1
         else:
             chosen.append(capture)
@@ -85,12 +85,12 @@ def select_captures(
             notifications if isinstance(notifications, Notification) else (notifications or {}).get(capture.endpoint)
         )
         ids = find_ids(capture, settings) if settings else IdPlaces()
-        recorded.append(Recorded(request=_request(capture), answer=capture.answer, ids=ids))
+        recorded.append(Recorded(request=recorded_request(capture), answer=capture.answer, ids=ids))
     return Selection(
         recorded=tuple(recorded),
         left_out=left_out,
         without_id=sum(not each.ids for each in recorded),
-        hidden=sum(map(_has_hidden, chosen)),
+        hidden=sum(map(has_hidden, chosen)),
     )
 
 
@@ -106,7 +106,7 @@ def freshened(recorded: Recorded, *, seed: int, round_number: int) -> RecordedRe
 
 def outcome_of(answer: ReplayAnswer, recorded: Answer | None) -> Outcome:
     """Say how a request went: refused means an answer beyond 2xx where the recorded one was not, or is not known."""
-    if answer.status is None:
+    if answer.failure is not None or answer.status is None:
         return "no answer"
     was_refused = recorded is not None and not 200 <= recorded.status < 300
     return "answered" if was_refused or 200 <= answer.status < 300 else "refused"
@@ -114,25 +114,29 @@ def outcome_of(answer: ReplayAnswer, recorded: Answer | None) -> Outcome:
 
 def compare(answer: ReplayAnswer, recorded: Answer | None) -> Comparison:
     """Compare an answer with the recorded one: status, then body, as far as is kept of one and decompressed."""
-    if answer.status is None or recorded is None:
+    if answer.failure is not None or recorded is None:
         return Comparison(verdict="nothing to compare")
     if answer.status != recorded.status:
         return Comparison(verdict="status differs", difference=f"status {recorded.status} then, {answer.status} now")
     then, now = recorded.body[:MAX_ANSWER_BYTES], answer.body
     if then != now:
-        then, now = _plain(then, recorded.headers), _plain(now, answer.headers)
+        then, now = plain_body(then, recorded.headers), plain_body(now, answer.headers)
     if then == now:
         return Comparison(verdict="same")
     return Comparison(verdict="body differs", difference="\n".join(_difference(then, now)))
 
 
-def _unfit(capture: Capture) -> str | None:
+def unfit(capture: Capture) -> str | None:
+    """Return why a capture cannot be sent again, or None when it can."""
+    if capture.malformed is not None:
+        return "it is no HTTP request"
     if capture.truncated:
         return "the body is not all there"
-    return unsendable(_request(capture))
+    return unsendable(recorded_request(capture))
 
 
-def _request(capture: Capture) -> RecordedRequest:
+def recorded_request(capture: Capture) -> RecordedRequest:
+    """Return the request of a capture."""
     return RecordedRequest(
         id=capture.id,
         recorded_ns=capture.received_at_ns,
@@ -143,19 +147,12 @@ def _request(capture: Capture) -> RecordedRequest:
     )
 
 
-def _has_hidden(capture: Capture) -> bool:
-    is_in_head = SHOWN in capture.target or any(SHOWN in value for _, value in capture.headers)
-    return is_in_head or SHOWN.encode() in capture.body
-
-
-def _plain(body: bytes, headers: Headers) -> bytes:
+def plain_body(body: bytes, headers: Headers) -> bytes:
     """Return a body decompressed, as far as is kept of one; what cannot be is returned as it is."""
-    codings = [value.strip().lower() for name, value in headers if name.lower() == "content-encoding"]
-    if codings not in (["gzip"], ["x-gzip"], ["deflate"]):
-        return body
+    coding = ", ".join(value for name, value in headers if name.lower() == "content-encoding")
     try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, MAX_ANSWER_BYTES)
-    except zlib.error:
+        return decoded(body, coding, limit=MAX_ANSWER_BYTES)
+    except ContentCodingError:
         return body
 
 

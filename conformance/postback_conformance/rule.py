@@ -49,7 +49,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that can be right or wrong about traffic.
 
     `id` is fixed for good. `needs` says which evidence it takes, `fix` what to do when it fails, `passing` and
-    `failing` are examples the tests run.
+    `failing` are examples the tests run. Captures that are no HTTP request are shown to it only if `sees_malformed`.
     """
 
     id: str
@@ -62,6 +62,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     failing: Example
     start: Callable[[Notification], Check]
     subject: Subject = "sender"
+    sees_malformed: bool = False
 
 
 CaptureTest = Callable[[Notification, Capture], Outcome | None]

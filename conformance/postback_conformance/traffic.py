@@ -8,7 +8,15 @@ from pathlib import Path
 import msgspec
 
 from postback_conformance.errors import TrafficError
-from postback_receiver import Capture, CaptureFormatError, HarFormatError, open_store, read_captures, read_har
+from postback_receiver import (
+    Capture,
+    CaptureFormatError,
+    CaptureReader,
+    HarFormatError,
+    open_store,
+    read_captures,
+    read_har,
+)
 from postback_receiver.har import MAX_HAR_BYTES
 from postback_sender.notification import Notification, NotificationSource, parse_notification
 
@@ -25,6 +33,8 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     count: int | None
     read: Callable[[], Iterable[Capture]]
     settings: Mapping[str, bytes | None]
+    store: CaptureReader | None = None
+    """The store it is in, for whoever wants to search it; None for a file."""
 
 
 @contextmanager
@@ -38,7 +48,9 @@ def open_traffic(path: Path) -> Generator[Traffic]:
     if start.startswith(_SQLITE_MAGIC):
         store = open_store(path)
         try:
-            yield Traffic(name=str(path), count=store.count(), read=store.captures, settings=store.endpoints())
+            yield Traffic(
+                name=str(path), count=store.count(), read=store.captures, settings=store.endpoints(), store=store
+            )
         finally:
             store.close()
     elif _HAR_START.match(start):

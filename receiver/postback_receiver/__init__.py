@@ -1,6 +1,8 @@
 """What a partner's endpoint sees of impact.com's postbacks: captured, answered by script, and kept.
 
     async with CaptureServer(store, [Endpoint(prefix="/postback")]) as server: ...   # in asynchronous code
+    program.add_subapp("/hooks", capture_app(store, [Endpoint(prefix="/postback")])) # inside an aiohttp program
+    async with AsyncReceiver() as receiver: ...                                      # the same, to test with
     with Receiver() as receiver: ...                                                 # everywhere else
 
 This package knows nothing of templates, rules or the sender; what it needs from there is a callable handed in.
@@ -9,35 +11,74 @@ This package knows nothing of templates, rules or the sender; what it needs from
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from postback_receiver.capture import Answer, Capture, Headers
+from postback_receiver.capture import Answer, Capture, Headers, Tls
+from postback_receiver.capture_query import CaptureQuery
+from postback_receiver.capture_schema import capture_schema
+from postback_receiver.content_coding import DecodedBody, decode_body
+from postback_receiver.counts import ReceiverCounts
 from postback_receiver.endpoint import Endpoint, EndpointTable
 from postback_receiver.errors import (
     CaptureFormatError,
     CaptureLookupError,
     HarFormatError,
     ListenError,
+    OutOfOrder,
     ReceiverError,
+    ReceiverStateError,
+    SilenceBroken,
     StoreError,
+    TlsError,
     WaitTimeout,
 )
-from postback_receiver.har import read_har, write_har
+from postback_receiver.faults import (
+    Fault,
+    accepted_then_lost,
+    bad_chunk,
+    close,
+    down,
+    dribble,
+    garbage,
+    never_answer,
+    reset,
+    slow_headers,
+    sometimes,
+    wrong_content_length,
+)
+from postback_receiver.har import read_har
+from postback_receiver.har_writing import write_har
+from postback_receiver.matching import Difference, Match, Matcher, NearestMiss
 from postback_receiver.memory_store import MemoryStore
 from postback_receiver.ndjson import capture_to_line, line_to_capture, read_captures
-from postback_receiver.reply import End, Replies, Reply, ReplyScript, always, same_request, text_reply
-from postback_receiver.sqlite_store import SqliteReader, SqliteStore, open_store
+from postback_receiver.reply import RandomDelay, Replies, Reply, same_request, text_reply
+from postback_receiver.reply_script import Case, End, ReplyScript, always
+from postback_receiver.request_limit import RequestLimit
+from postback_receiver.retention import Evictions, Retention
+from postback_receiver.sqlite_reader import SqliteReader, open_store
+from postback_receiver.sqlite_store import SqliteStore
 from postback_receiver.stamps import Clock, SystemClock, random_id
-from postback_receiver.store import CaptureReader, CaptureStore
+from postback_receiver.store import CapturePage, CaptureReader, CaptureStore, Numbered
 from postback_receiver.timestamps import iso_to_ns, ns_to_iso
 
 if TYPE_CHECKING:
+    from postback_receiver.aiohttp_app import capture_app
+    from postback_receiver.arrivals import Mark
+    from postback_receiver.async_receiver import AsyncReceiver
     from postback_receiver.event_loop import new_event_loop
     from postback_receiver.receiver import Receiver
     from postback_receiver.server import CaptureServer
+    from postback_receiver.tls import MadeTls, TlsFault, load_tls, make_tls
 
-# What listens needs aiohttp, and that takes 0.2 s to import. Whoever only reads captures does not wait for it.
+# What listens takes its time to import (asyncio, uvloop, ssl). Whoever only reads captures does not wait for it.
 _LOADED_WHEN_USED = {
+    "AsyncReceiver": "postback_receiver.async_receiver",
     "CaptureServer": "postback_receiver.server",
+    "MadeTls": "postback_receiver.tls",
+    "Mark": "postback_receiver.arrivals",
     "Receiver": "postback_receiver.receiver",
+    "TlsFault": "postback_receiver.tls",
+    "capture_app": "postback_receiver.aiohttp_app",
+    "load_tls": "postback_receiver.tls",
+    "make_tls": "postback_receiver.tls",
     "new_event_loop": "postback_receiver.event_loop",
 }
 
@@ -50,41 +91,81 @@ def __getattr__(name: str) -> object:
 
 __all__ = [
     "Answer",
+    "AsyncReceiver",
     "Capture",
     "CaptureFormatError",
     "CaptureLookupError",
+    "CapturePage",
+    "CaptureQuery",
     "CaptureReader",
     "CaptureServer",
     "CaptureStore",
+    "Case",
     "Clock",
+    "DecodedBody",
+    "Difference",
     "End",
     "Endpoint",
     "EndpointTable",
+    "Evictions",
+    "Fault",
     "HarFormatError",
     "Headers",
     "ListenError",
+    "MadeTls",
+    "Mark",
+    "Match",
+    "Matcher",
     "MemoryStore",
+    "NearestMiss",
+    "Numbered",
+    "OutOfOrder",
+    "RandomDelay",
     "Receiver",
+    "ReceiverCounts",
     "ReceiverError",
+    "ReceiverStateError",
     "Replies",
     "Reply",
     "ReplyScript",
+    "RequestLimit",
+    "Retention",
+    "SilenceBroken",
     "SqliteReader",
     "SqliteStore",
     "StoreError",
     "SystemClock",
+    "Tls",
+    "TlsError",
+    "TlsFault",
     "WaitTimeout",
+    "accepted_then_lost",
     "always",
+    "bad_chunk",
+    "capture_app",
+    "capture_schema",
     "capture_to_line",
+    "close",
+    "decode_body",
+    "down",
+    "dribble",
+    "garbage",
     "iso_to_ns",
     "line_to_capture",
+    "load_tls",
+    "make_tls",
+    "never_answer",
     "new_event_loop",
     "ns_to_iso",
     "open_store",
     "random_id",
     "read_captures",
     "read_har",
+    "reset",
     "same_request",
+    "slow_headers",
+    "sometimes",
     "text_reply",
     "write_har",
+    "wrong_content_length",
 ]

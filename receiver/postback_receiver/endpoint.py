@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from postback_receiver.reply import Replies, Reply, always
+from postback_receiver.reply import Replies, Reply
+from postback_receiver.reply_script import always
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,16 +29,14 @@ class Endpoint:
         """The prefix without a trailing slash: what two endpoints must not share."""
         return self.prefix.rstrip("/")
 
-    def takes(self, path: str) -> bool:
-        """Whether a request for this path is one for this endpoint."""
-        return path == self.segments or path.startswith(self.segments + "/")
-
 
 class EndpointTable:
     """The endpoints of one receiver."""
 
     def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._longest_first = sorted(endpoints, key=lambda endpoint: len(endpoint.segments), reverse=True)
+        # Matching is done for every request, so what it compares with is made once.
+        self._starts = [(endpoint.segments, endpoint.segments + "/", endpoint) for endpoint in self._longest_first]
         self._by_prefix = {endpoint.prefix: endpoint for endpoint in self._longest_first}
         taken: set[str] = set()
         for endpoint in self._longest_first:
@@ -47,7 +46,10 @@ class EndpointTable:
 
     def match(self, path: str) -> Endpoint | None:
         """The endpoint with the longest prefix that takes this path; None when none does."""
-        return next((endpoint for endpoint in self._longest_first if endpoint.takes(path)), None)
+        for segments, start, endpoint in self._starts:
+            if path.startswith(start) or path == segments:
+                return endpoint
+        return None
 
     def __getitem__(self, prefix: str) -> Endpoint:
         """The endpoint with exactly this prefix; KeyError when there is none."""

@@ -2,16 +2,24 @@
 
     ReceiverError
     ├── ListenError          the capture port could not be opened
+    ├── TlsError             certificates and keys could not be used
     ├── StoreError           captures could not be kept or read
     ├── CaptureLookupError   an id names no capture, or more than one
     ├── CaptureFormatError   a line is not a capture
     ├── HarFormatError       an HTTP archive cannot be read
-    └── WaitTimeout          what a test waited for did not arrive; also an AssertionError
+    ├── ReceiverStateError   a receiver was used before or after its time
+    ├── WaitTimeout          what a test waited for did not arrive; also an AssertionError
+    ├── SilenceBroken        what a test ruled out did arrive; also an AssertionError
+    └── OutOfOrder           what a test wanted in an order came in another; also an AssertionError
 
 A message is for people: what happened, where, and what to do. The attributes are for programs.
 """
 
 from collections.abc import Sequence
+
+from postback_receiver.capture import Capture
+from postback_receiver.matching import NearestMiss
+from postback_receiver.summary import one_line
 
 MAX_LISTED = 20
 """Captures or ids listed in one message: more is a wall nobody reads, and the store still has them all."""
@@ -28,6 +36,15 @@ class ListenError(ReceiverError):
         super().__init__(f"Cannot listen on {host} port {port}: {reason}. {advice}")
         self.host = host
         self.port = port
+        self.reason = reason
+
+
+class TlsError(ReceiverError):
+    """A certificate, key or authority cannot be used; `path` says which file."""
+
+    def __init__(self, *, path: str, reason: str, advice: str) -> None:
+        super().__init__(f"Cannot use TLS: {reason}. {advice}")
+        self.path = path
         self.reason = reason
 
 
@@ -76,16 +93,48 @@ class HarFormatError(ReceiverError):
         self.got = got
 
 
-class WaitTimeout(ReceiverError, AssertionError):  # noqa: N818 -- reads as the outcome of a wait, like TimeoutExpired
-    """What a test waited for did not arrive in time; the message lists what did.
+class ReceiverStateError(ReceiverError):
+    """A receiver was used before its `with` block, after it, or for a second one."""
 
-    Also an AssertionError, so that a test that waits in vain counts as failed and not as broken.
+
+class WaitTimeout(ReceiverError, AssertionError):  # noqa: N818 -- reads as the outcome of a wait, like TimeoutExpired
+    """What a test waited for did not arrive in time; the message lists what did, and what came nearest.
+
+    Also an AssertionError, so that a test that waits in vain counts as failed and not as broken. `arrived` are the
+    lines to list, `count` is how many requests there were, and `matching` how many of these were wanted ones.
     """
 
-    def __init__(self, *, wanted: str, timeout_s: float, arrived: Sequence[str]) -> None:
-        lines = [f"Waited {timeout_s:g} s for {wanted}; {len(arrived)} arrived" + (":" if arrived else ".")]
-        lines += [f"  {line}" for line in arrived[-MAX_LISTED:]]
-        if len(arrived) > MAX_LISTED:
-            lines.insert(1, f"  … {len(arrived) - MAX_LISTED} earlier ones")
+    def __init__(
+        self,
+        *,
+        wanted: str,
+        timeout_s: float,
+        arrived: Sequence[str],
+        count: int | None = None,
+        matching: int | None = None,
+        nearest: NearestMiss | None = None,
+    ) -> None:
+        count = len(arrived) if count is None else count
+        shown = arrived[-MAX_LISTED:]
+        such = "" if matching is None or not count else f", {matching or 'none'} of them such"
+        lines = [f"Waited {timeout_s:g} s for {wanted}; {count} arrived{such}{':' if shown else '.'}"]
+        if count > len(shown):
+            lines.append(f"  … {count - len(shown)} earlier ones")
+        lines += [f"  {line}" for line in shown]
+        if nearest is not None:
+            lines.append(f"Nearest miss: {nearest}")
         super().__init__("\n".join(lines))
         self.timeout_s = timeout_s
+        self.nearest = nearest
+
+
+class SilenceBroken(ReceiverError, AssertionError):  # noqa: N818 -- reads as the outcome of a wait
+    """A request arrived that a test had ruled out: `capture`."""
+
+    def __init__(self, *, unwanted: str, silence_s: float, capture: Capture) -> None:
+        super().__init__(f"Expected {unwanted} for {silence_s:g} s; this arrived:\n  {one_line(capture)}")
+        self.capture = capture
+
+
+class OutOfOrder(ReceiverError, AssertionError):  # noqa: N818 -- names what the requests are
+    """Requests did not arrive in the order a test wanted; the message shows the order they had."""

@@ -1,62 +1,65 @@
-"""HTTP Archive (HAR) 1.2, read and written: what browsers and proxies save of the requests they saw.
+"""HTTP Archive (HAR) 1.2, read: what browsers and proxies save of the requests they saw, and what `har_writing` writes.
 
 Reading is total: any bytes are captures or a `HarFormatError`. What HAR has no place for (ids, endpoints, exact
-targets) travels in a field `_postback` of each entry, so that captures written here and read again are the same.
+targets) travels in a field `_postback` of each entry, so that captures written by us and read again are the same.
 """
 
 import binascii
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, TypeAlias, cast
-from urllib.parse import parse_qsl, quote, urlencode
+from typing import Annotated, Final, TypeAlias, cast
+from urllib.parse import urlencode
 
 import msgspec
 from msgspec import Meta
 
-from postback_receiver.capture import Answer, Capture, Headers
+from postback_receiver.capture import Answer, Capture, Headers, Tls
 from postback_receiver.errors import HarFormatError
-from postback_receiver.timestamps import iso_to_ns, ns_to_iso
+from postback_receiver.timestamps import iso_to_ns
 
 MAX_HAR_BYTES: Final = 128 * 1024 * 1024
 """An archive is read as a whole, and takes several times its size in memory."""
 
-_OWN: Final = "_postback"
+OWN_FIELD: Final = "_postback"
+_NUMBERED: Final = "har-"
 _BOM: Final = b"\xef\xbb\xbf"
 _FORM: Final = "application/x-www-form-urlencoded"
 _INT64_MAX: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SERVER = re.compile(r"(?i)(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/?#]*)")
-_HTTP_URL = re.compile(r"(?i)https?://")
 _OTHER_SCHEME = re.compile(r"(?i)(?!https?:)[a-z][a-z0-9+.-]*:")
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,30}))?(Z|[+-]\d\d:?\d\d)", re.ASCII)
 _DIGITS = re.compile(r"\d{1,18}", re.ASCII)
-# Everything that a request line holds as it is.
-_IN_URL = "".join(map(chr, range(0x21, 0x7F)))
-
-_Json: TypeAlias = dict[str, Any]
 _Int64: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=_INT64_MAX)]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=_INT64_MAX)]
 
 
-class _Own(msgspec.Struct, kw_only=True):
+class HarOwn(msgspec.Struct, kw_only=True):
     """What of a capture HAR has no place for. Unknown keys are passed over, so that a later version may add some."""
 
     id: str
+    run: str = ""
     endpoint: str | None = None
     received_at: str
+    connected_ns: _Int64 | None = None
     monotonic_ns: _Int64 | None = None
     body_done_ns: _Int64 | None = None
+    gone_ns: _Int64 | None = None
     lateness_ns: _Count = 0
     connection: str
     connection_request: _Count
     remote: str
+    tls: Tls | None = None
     http_version: str
     target: str
+    trailers: Headers = ()
     truncated: bool = False
+    malformed: str | None = None
     fault: str | None = None
     answer_sent_at: str | None = None
+    answer_sent_ns: _Int64 | None = None
 
 
 def read_har(data: bytes) -> list[Capture]:
@@ -77,16 +80,9 @@ def read_har(data: bytes) -> list[Capture]:
     return sorted(captures, key=lambda capture: capture.received_at_ns)
 
 
-def write_har(captures: Iterable[Capture]) -> Iterator[bytes]:
-    """Yield the pieces of an archive, one for each capture and one around each end; memory stays flat.
-
-    Bodies that are not UTF-8 are base64 with `encoding` saying so, in requests (where HAR 1.2 itself has no such field,
-    but its readers know it from 1.3 drafts) as in answers.
-    """
-    yield b'{"log":{"version":"1.2","creator":{"name":"postback-kit","version":"1"},"entries":['
-    for number, capture in enumerate(captures):
-        yield (b",\n" if number else b"\n") + msgspec.json.encode(_entry(capture))
-    yield b"\n]}}\n"
+def is_numbered_by_har(capture: Capture) -> bool:
+    """Whether the id of a capture is its number in an archive, which another archive uses too."""
+    return capture.id.startswith(_NUMBERED) and _DIGITS.fullmatch(capture.id.removeprefix(_NUMBERED)) is not None
 
 
 class _Place:
@@ -156,7 +152,7 @@ def _capture(entry: _Place, index: int, requests: Counter[str]) -> Capture:
     requests[name] += 1
     version = request.get("httpVersion")
     capture = Capture(
-        id=f"har-{index + 1}",
+        id=f"{_NUMBERED}{index + 1}",
         endpoint=None,
         received_at_ns=received_at_ns,
         connection=name,
@@ -170,7 +166,7 @@ def _capture(entry: _Place, index: int, requests: Counter[str]) -> Capture:
         truncated=not is_whole,
         answer=_answer(entry, received_at_ns),
     )
-    own = entry.get(_OWN)
+    own = entry.get(OWN_FIELD)
     if own is None:
         return msgspec.structs.replace(capture, headers=_as_http_1(fields, authority))
     return _completed(capture, own)
@@ -179,7 +175,7 @@ def _capture(entry: _Place, index: int, requests: Counter[str]) -> Capture:
 def _completed(capture: Capture, place: _Place) -> Capture:
     """Return a capture with what HAR has no place for."""
     try:
-        own = msgspec.convert(place.value, _Own)
+        own = msgspec.convert(place.value, HarOwn)
         received_at_ns = _own_instant(own.received_at)
         sent_at_ns = None if own.answer_sent_at is None else _own_instant(own.answer_sent_at)
     except ValueError as error:
@@ -188,19 +184,27 @@ def _completed(capture: Capture, place: _Place) -> Capture:
     return msgspec.structs.replace(
         capture,
         id=own.id,
+        run=own.run,
         endpoint=own.endpoint,
         received_at_ns=received_at_ns,
+        connected_ns=own.connected_ns,
         monotonic_ns=own.monotonic_ns,
         body_done_ns=own.body_done_ns,
+        gone_ns=own.gone_ns,
         lateness_ns=own.lateness_ns,
         connection=own.connection,
         connection_request=own.connection_request,
         remote=own.remote,
+        tls=own.tls,
         http_version=own.http_version,
         target=place["target"].wire(),
+        trailers=_fields(place.get("trailers")),
         truncated=own.truncated,
+        malformed=own.malformed,
         fault=own.fault,
-        answer=None if answer is None else msgspec.structs.replace(answer, sent_at_ns=sent_at_ns),
+        answer=None
+        if answer is None
+        else msgspec.structs.replace(answer, sent_at_ns=sent_at_ns, sent_ns=own.answer_sent_ns),
     )
 
 
@@ -223,6 +227,11 @@ def _target(url: _Place) -> tuple[str, str]:
 def _header_fields(message: _Place) -> Headers:
     found = message.get("headers")
     return tuple((each["name"].wire(), each["value"].wire()) for each in found.each()) if found else ()
+
+
+def _fields(pairs: _Place | None) -> Headers:
+    """Return pairs as we write them; they are known to be pairs of texts."""
+    return tuple((name.wire(), value.wire()) for name, value in (pair.each() for pair in pairs.each())) if pairs else ()
 
 
 def _as_http_1(fields: Headers, authority: str) -> Headers:
@@ -303,84 +312,3 @@ def _instant_ns(place: _Place) -> int:
     if abs(instant_ns) > _INT64_MAX:
         raise place.error("a time between the years 1678 and 2262")
     return instant_ns
-
-
-def _entry(capture: Capture) -> _Json:
-    answer = capture.answer
-    sent_at_ns = answer.sent_at_ns if answer else None
-    milliseconds = 0 if sent_at_ns is None else max(0, sent_at_ns - capture.received_at_ns) / 1_000_000
-    version = f"HTTP/{capture.http_version}"
-    return {
-        "startedDateTime": ns_to_iso(capture.received_at_ns),
-        "time": milliseconds,
-        "request": _request(capture, version),
-        "response": _response(answer, version),
-        "cache": {},
-        "timings": {"send": 0, "wait": milliseconds, "receive": 0},
-        "connection": capture.connection,
-        _OWN: _Own(
-            id=capture.id,
-            endpoint=capture.endpoint,
-            received_at=ns_to_iso(capture.received_at_ns),
-            monotonic_ns=capture.monotonic_ns,
-            body_done_ns=capture.body_done_ns,
-            lateness_ns=capture.lateness_ns,
-            connection=capture.connection,
-            connection_request=capture.connection_request,
-            remote=capture.remote,
-            http_version=capture.http_version,
-            target=capture.target,
-            truncated=capture.truncated,
-            fault=capture.fault,
-            answer_sent_at=None if sent_at_ns is None else ns_to_iso(sent_at_ns),
-        ),
-    }
-
-
-def _request(capture: Capture, version: str) -> _Json:
-    is_absolute = _HTTP_URL.match(capture.target)
-    host = next(iter(capture.header("Host")), "") or "localhost"
-    lead = "" if is_absolute else f"http://{host}" if capture.target.startswith("/") else f"http://{host}/"
-    request: _Json = {
-        "method": capture.method,
-        "url": quote(lead + capture.target, safe=_IN_URL, encoding="latin-1"),
-        "httpVersion": version,
-        "cookies": [],
-        "headers": _pairs(capture.headers),
-        "queryString": _pairs(parse_qsl(capture.query, keep_blank_values=True)),
-        "headersSize": -1,
-        "bodySize": len(capture.body),
-    }
-    if capture.body:
-        mime_type = next(iter(capture.header("Content-Type")), "")
-        request["postData"] = {"mimeType": mime_type, **_text(capture.body)}
-    return request
-
-
-def _response(answer: Answer | None, version: str) -> _Json:
-    headers = answer.headers if answer else ()
-    body = answer.body if answer else b""
-    values = {name.lower(): value for name, value in headers}
-    content = {"size": len(body), "mimeType": values.get("content-type", ""), **_text(body)}
-    return {
-        "status": answer.status if answer else 0,
-        "statusText": "",
-        "httpVersion": version,
-        "cookies": [],
-        "headers": _pairs(headers),
-        "content": content,
-        "redirectURL": values.get("location", ""),
-        "headersSize": -1,
-        "bodySize": len(body),
-    }
-
-
-def _pairs(pairs: Iterable[tuple[str, str]]) -> list[_Json]:
-    return [{"name": name, "value": value} for name, value in pairs]
-
-
-def _text(body: bytes) -> _Json:
-    try:
-        return {"text": body.decode()}
-    except UnicodeDecodeError:
-        return {"text": binascii.b2a_base64(body, newline=False).decode(), "encoding": "base64"}

@@ -3,10 +3,15 @@
 import asyncio
 import errno
 import socket
+import ssl
+import sys
 from collections.abc import Callable
 from typing import Final
 
 from postback_receiver.errors import ListenError
+
+if sys.platform != "win32":
+    import resource
 
 _BACKLOG: Final = 1024
 """Connections that wait to be accepted: a burst queues up in the kernel instead of being refused."""
@@ -24,20 +29,52 @@ _ADVICE: Final = {
 }
 
 
-async def listen(connect: Callable[[], asyncio.BaseProtocol], *, host: str, port: int) -> asyncio.Server:
+HANDSHAKE_TIMEOUT_S: Final = 10.0
+"""A TLS handshake takes two round trips; this frees the connections of peers that never finish theirs."""
+
+_FILES_FOR_OTHERS: Final = 64
+"""Files and sockets that are left for the store, the logs and the rest of the program."""
+
+_MOST_CONNECTIONS: Final = 10_000
+
+
+async def listen(
+    connect: Callable[[], asyncio.BaseProtocol],
+    *,
+    host: str,
+    port: int,
+    ssl_context: ssl.SSLContext | None = None,
+    reuse_port: bool = False,
+) -> asyncio.Server:
     """Accept connections on an address and give each to a new protocol; ListenError when the port cannot be had."""
     # uvloop would take the number modulo 65536.
     if not 0 <= port <= _MAX_PORT:
         advice = f"Take one from 1 to {_MAX_PORT}, or 0 to get a free one."
         raise ListenError(host=host, port=port, reason="there is no such port", advice=advice)
     try:
-        return await asyncio.get_running_loop().create_server(connect, host, port, backlog=_BACKLOG)
+        return await asyncio.get_running_loop().create_server(
+            connect,
+            host,
+            port,
+            backlog=_BACKLOG,
+            ssl=ssl_context,
+            ssl_handshake_timeout=None if ssl_context is None else HANDSHAKE_TIMEOUT_S,
+            reuse_port=reuse_port or None,
+        )
     except OSError as error:
         reason, advice = _ADVICE.get(error.errno or 0, (str(error), "Take another address."))
         raise ListenError(host=host, port=port, reason=reason, advice=advice) from error
 
 
-def base_url(host: str, port: int) -> str:
+def most_connections() -> int:
+    """How many connections to hold at most: what this process may open, less what the rest of it needs."""
+    if sys.platform == "win32":
+        return _MOST_CONNECTIONS
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _MOST_CONNECTIONS if files < 0 else max(1, min(_MOST_CONNECTIONS, files - _FILES_FOR_OTHERS))
+
+
+def base_url(host: str, port: int, *, secure: bool = False) -> str:
     """Where a program on this machine reaches an address that is listened on."""
     match host:
         case "0.0.0.0":  # noqa: S104 -- compared with, not bound to
@@ -46,4 +83,5 @@ def base_url(host: str, port: int) -> str:
             host = "::1"
         case _:
             pass
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

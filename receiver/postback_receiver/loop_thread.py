@@ -24,8 +24,13 @@ class LoopThread(Generic[T]):
 
     def start(self) -> T:
         """Enter the context; what it gives, or what it raises."""
-        self._thread.start()
-        value, _ = self._started.result()
+        try:
+            self._thread.start()
+            value, _ = self._started.result()
+        except BaseException:
+            # Interrupted while it starts: nobody will stop it, so it must not go on.
+            self._started.add_done_callback(_leave_at_once)
+            raise
         return value
 
     def stop(self) -> None:
@@ -34,6 +39,11 @@ class LoopThread(Generic[T]):
         leave()
         self._thread.join()
         self._finished.result()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs on this very thread."""
+        return threading.current_thread() is self._thread
 
     def _run(self) -> None:
         try:
@@ -50,3 +60,9 @@ class LoopThread(Generic[T]):
         async with self._context as value:
             self._started.set_result((value, lambda: loop.call_soon_threadsafe(leaving.set)))
             await leaving.wait()
+
+
+def _leave_at_once(started: Future[tuple[T, Callable[[], object]]]) -> None:
+    if started.exception() is None:
+        _, leave = started.result()
+        leave()

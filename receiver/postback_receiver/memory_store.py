@@ -1,23 +1,33 @@
 """A store in memory: for tests, and for listening without leaving a trace. It outlives nothing."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 
 from msgspec.structs import replace
 
 from postback_receiver.capture import Capture
+from postback_receiver.capture_query import PAGE_SIZE, CaptureQuery
 from postback_receiver.errors import CaptureLookupError, StoreError
+from postback_receiver.retention import Evictions, Kept, Retention, add, capture_size, evict
+from postback_receiver.stamps import Clock, SystemClock
+from postback_receiver.store import CapturePage, Numbered
 
 _NAME = "(in memory)"
+_UNLIMITED = Retention()
 
 
 class MemoryStore:
     """Keeps captures for as long as it is referred to; they stay readable after `close`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, retention: Retention = _UNLIMITED, clock: Clock | None = None) -> None:
         # Tests read from their own thread while the receiver's thread appends.
         self._lock = threading.Lock()
+        self._retention = retention
+        self._clock = clock or SystemClock()
         self._captures: dict[str, Capture] = {}
+        self._size = 0
+        self._evictions = Evictions()
         self._endpoints: dict[str, bytes | None] = {}
         self._closed = False
 
@@ -27,13 +37,19 @@ class MemoryStore:
             if capture.id in self._captures:
                 raise StoreError(path=_NAME, reason=f"it already holds a capture with the id {capture.id!r}.")
             self._captures[capture.id] = capture
+            self._size += capture_size(capture)
+            self._evict()
 
-    def record_answer_sent(self, capture_id: str, at_ns: int) -> None:
-        with self._lock:
-            capture = self._captures.get(capture_id)
-            if capture is not None and capture.answer is not None:
-                answer = replace(capture.answer, sent_at_ns=at_ns)
-                self._captures[capture_id] = replace(capture, answer=answer)
+    def record_answer_sent(self, capture_id: str, at_ns: int, monotonic_ns: int) -> None:
+        def with_answer_sent(capture: Capture) -> Capture:
+            if capture.answer is None:
+                return capture
+            return replace(capture, answer=replace(capture.answer, sent_at_ns=at_ns, sent_ns=monotonic_ns))
+
+        self._change(capture_id, with_answer_sent)
+
+    def record_peer_gone(self, capture_id: str, monotonic_ns: int) -> None:
+        self._change(capture_id, lambda capture: replace(capture, gone_ns=monotonic_ns))
 
     async def set_endpoints(self, settings: Mapping[str, bytes | None]) -> None:
         with self._lock:
@@ -43,10 +59,11 @@ class MemoryStore:
     async def flush(self) -> None:
         self._refuse_when_closed()
 
-    def captures(self) -> Iterator[Capture]:
-        with self._lock:
-            present = list(self._captures.values())
-        return iter(present)
+    def captures(self, *, after: int = 0) -> Iterator[Capture]:
+        return (capture for _, capture in self.numbered(after=after))
+
+    def numbered(self, *, after: int = 0) -> Iterator[Numbered]:
+        return (one for one in self._present() if one.number > after)
 
     def find(self, id_prefix: str) -> Capture:
         with self._lock:
@@ -58,6 +75,15 @@ class MemoryStore:
             return fitting[0]
         raise CaptureLookupError(id_prefix=id_prefix, candidates=sorted(capture.id for capture in fitting))
 
+    def search(self, query: CaptureQuery, *, limit: int = PAGE_SIZE, before: int | None = None) -> CapturePage:
+        older = (one for one in reversed(self._present()) if before is None or one.number < before)
+        found = list(islice((one for one in older if query.matches(one.capture)), limit))
+        captures = tuple(capture for _, capture in found)
+        return CapturePage(captures, before=found[-1].number if len(found) == limit else None)
+
+    def evictions(self) -> Evictions:
+        return self._evictions
+
     def count(self) -> int:
         return len(self._captures)
 
@@ -67,6 +93,32 @@ class MemoryStore:
 
     def close(self) -> None:
         self._closed = True
+
+    def _present(self) -> list[Numbered]:
+        with self._lock:
+            first = self._evictions.captures + 1
+            return [Numbered(number, capture) for number, capture in enumerate(self._captures.values(), first)]
+
+    def _change(self, capture_id: str, change: Callable[[Capture], Capture]) -> None:
+        with self._lock:
+            capture = self._captures.get(capture_id)
+            if capture is not None and not self._closed:
+                self._captures[capture_id] = change(capture)
+
+    def _evict(self) -> None:
+        if not self._retention.is_limited:
+            return
+        gone = evict(
+            self._retention,
+            (Kept(capture_size(capture), capture.received_at_ns) for capture in self._captures.values()),
+            captures=len(self._captures),
+            size=self._size,
+            now_ns=self._clock.now_ns(),
+        )
+        for capture_id in list(islice(self._captures, gone.captures)):
+            del self._captures[capture_id]
+        self._size -= gone.bytes
+        self._evictions = add(self._evictions, gone)
 
     def _refuse_when_closed(self) -> None:
         if self._closed:

@@ -1,30 +1,53 @@
-"""What an endpoint answers: one reply always, or a script of replies for each event."""
+"""What an endpoint answers: status, headers, body, and what goes wrong on the way, late or by a fault."""
 
 import hashlib
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
-from postback_receiver.capture import Capture, Headers
+from postback_receiver.answer_plan import Pause, Plan
+from postback_receiver.capture import Answer, Capture, Headers
+from postback_receiver.chance import draw
+from postback_receiver.faults import Fault, check_faults, duration_ns, span
 
-End: TypeAlias = Literal["last", "cycle", "error"]
-"""What follows the last reply of a script: that reply again, the first one again, or a 500 that says so."""
+_FORBIDDEN_IN_HEADER: Final = frozenset("\r\n\0")
+_FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
+_NS: Final = 1_000_000_000
 
-MAX_KEYS = 100_000
-"""Events whose place in a script is remembered, about 20 MB at most. One test run sees far fewer; a receiver left
-listening for weeks must not grow for ever. The event heard of longest ago is forgotten first, and then starts anew."""
 
-_FORBIDDEN_IN_HEADER = frozenset("\r\n\0")
+@dataclass(frozen=True, slots=True)
+class RandomDelay:
+    """From `least` to `most` seconds, evenly spread; the same seed, event and turn give the same delay on every run."""
+
+    least: float
+    most: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        duration_ns("a random delay's most", self.most)
+        if not 0 <= self.least <= self.most:
+            raise ValueError(f"a random delay is from less to more, and 0 at least, not {self.least} to {self.most}")
+
+    def drawn(self, key: str, turn: int) -> float:
+        """The seconds on an event's turn."""
+        seconds = self.least + (self.most - self.least) * draw(self.seed, "delay", key, turn)
+        # Whole microseconds, since a capture tells them.
+        return min(max(round(seconds, 6), self.least), self.most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One answer. Header text is ASCII; `Content-Length`, `Date` and `Content-Type` are added when missing."""
+    """One answer, `delay` seconds late, with `faults` in the order they are applied.
+
+    Header text is ASCII; `Content-Length`, `Date` and `Content-Type` are added. ValueError for what cannot be sent, and
+    for faults that make no sense together.
+    """
 
     status: int = 200
     headers: Headers = ()
     body: bytes = b""
+    delay: float | RandomDelay = 0
+    faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
         if not 200 <= self.status <= 599:
@@ -33,15 +56,61 @@ class Reply:
             text = name + value
             if not name or not text.isascii() or _FORBIDDEN_IN_HEADER.intersection(text):
                 raise ValueError(f"a reply's header is ASCII text without line breaks, not {name!r}: {value!r}")
+            if name.lower() in _FRAMING:
+                raise ValueError(f"a reply's {name} is counted, not given; the fault wrong_content_length makes it lie")
+        if isinstance(self.delay, float | int) and self.delay:
+            duration_ns("a reply's delay", self.delay)
+        check_faults(self.faults, status=self.status, body=self.body)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is answered at once and as it is."""
+        return not (self.faults or self.delay)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing about it is left to chance."""
+        return not isinstance(self.delay, RandomDelay) and all(fault.probability >= 1 for fault in self.faults)
+
+    def settled(self, key: str, turn: int) -> "Reply":
+        """Return it with all chance taken out: what the event `key` gets on its turn (from 0)."""
+        if self.is_settled:
+            return self
+        faults: list[Fault] = []
+        for index, fault in enumerate(self.faults):
+            if fault.happens(key, turn, index) and not any(fault.conflict(earlier) for earlier in faults):
+                faults.append(replace(fault, probability=1.0))
+        delay = self.delay.drawn(key, turn) if isinstance(self.delay, RandomDelay) else self.delay
+        return replace(self, delay=delay, faults=tuple(faults))
+
+    @property
+    def fault(self) -> str | None:
+        """What a capture says was done to this answer on purpose; None when nothing is."""
+        labels = [fault.label for fault in self.faults]
+        if self.delay and not isinstance(self.delay, RandomDelay):
+            labels.insert(0, f"delay {span(round(self.delay * _NS))}")
+        return " + ".join(labels) or None
+
+    @property
+    def answer(self) -> Answer | None:
+        """What a capture says was to be answered; None when a fault means that nothing was."""
+        if any(fault.hides_answer for fault in self.faults):
+            return None
+        return Answer(status=self.status, headers=self.headers, body=self.body)
+
+    def planned(self, plan: Plan) -> Plan:
+        """Return the plan of the good answer with this reply's delay and faults in it; the reply must be settled."""
+        if isinstance(self.delay, RandomDelay):
+            raise TypeError("a reply with a random delay is settled before it is planned")
+        if self.delay:
+            plan = (Pause(round(self.delay * _NS)), *plan)
+        for fault in self.faults:
+            plan = fault(plan)
+        return plan
 
 
 Replies: TypeAlias = Callable[[Capture], Reply]
 """Chooses the reply to a capture. It runs on the event loop, before the capture is stored, and so must be quick."""
-
-
-def always(reply: Reply) -> Replies:
-    """Every request gets this reply."""
-    return lambda _capture: reply
 
 
 def text_reply(status: int, text: str) -> Reply:
@@ -52,50 +121,3 @@ def text_reply(status: int, text: str) -> Reply:
 def same_request(capture: Capture) -> str:
     """An event key that needs no settings: the same method, target and body are about one event, as resends are."""
     return f"{capture.method} {capture.target} {hashlib.sha256(capture.body).hexdigest()}"
-
-
-class ReplyScript:
-    """A sequence of replies that each event walks through on its own.
-
-    `key` names the event a request is about, so that the second reply goes to the second request about *that* event,
-    and other events in between do not use it up.
-    """
-
-    def __init__(
-        self,
-        replies: Sequence[Reply],
-        *,
-        key: Callable[[Capture], str],
-        end: End = "last",
-        max_keys: int = MAX_KEYS,
-    ) -> None:
-        if not replies:
-            raise ValueError("a reply script needs at least one reply")
-        if end not in get_args(End):
-            raise ValueError(f"a reply script ends with one of {', '.join(get_args(End))}, not {end!r}")
-        self._replies = tuple(replies)
-        self._key = key
-        self._end = end
-        self._max_keys = max_keys
-        self._seen: OrderedDict[str, int] = OrderedDict()
-
-    def __call__(self, capture: Capture) -> Reply:
-        """The next reply for the event this capture is about."""
-        key = self._key(capture)
-        turn = self._seen.pop(key, 0)
-        self._seen[key] = turn + 1
-        if len(self._seen) > self._max_keys:
-            self._seen.popitem(last=False)
-        return self._at(turn)
-
-    def _at(self, turn: int) -> Reply:
-        count = len(self._replies)
-        if turn < count:
-            return self._replies[turn]
-        if self._end == "last":
-            return self._replies[-1]
-        if self._end == "cycle":
-            return self._replies[turn % count]
-        return text_reply(
-            500, f"This reply script had {count} replies for each event, and this event has had them all."
-        )

@@ -1,144 +1,265 @@
-"""A capture as a row of a SQLite table. Bodies are BLOBs and keep every byte; the rest can be read by eye."""
+"""A capture as a row of a SQLite table. Bodies are BLOBs and keep every byte; the rest can be read by eye.
+
+What is known of a capture only after it was answered stands in a narrow table of its own, since changing a row in place
+would write the body's page a second time.
+"""
 
 from typing import Final, TypeAlias
 
 import msgspec
-from msgspec.structs import astuple
 
-from postback_receiver.capture import Answer, Capture, Headers
+from postback_receiver.capture import Answer, Capture, Headers, Tls
+from postback_receiver.retention import capture_size
+from postback_receiver.store import Numbered
 
 SqlValue: TypeAlias = str | bytes | int | None
 Row: TypeAlias = tuple[SqlValue, ...]
 
+# The small columns come first: whoever looks only at them does not touch the pages that a long body goes on to. The
+# index is led by the end of an id, which counts up in the ids that a receiver makes: new entries come to lie side by
+# side, where random ones would each change a page of their own.
 CREATE_TABLES: Final = (
     """
-    CREATE TABLE IF NOT EXISTS capture (
-        seq INTEGER PRIMARY KEY,  -- the order of arrival
-        id TEXT NOT NULL UNIQUE,
+    CREATE TABLE capture (
+        seq INTEGER PRIMARY KEY,  -- the order of arrival, without gaps
+        total_size INTEGER NOT NULL,  -- bytes of this capture and of all before it, evicted ones included
+        id TEXT NOT NULL,
+        run TEXT NOT NULL,
         endpoint TEXT,
         received_at_ns INTEGER NOT NULL,
+        connected_ns INTEGER,
         monotonic_ns INTEGER,
         body_done_ns INTEGER,
         lateness_ns INTEGER NOT NULL,
         connection TEXT NOT NULL,
         connection_request INTEGER NOT NULL,
         remote TEXT NOT NULL,
+        tls TEXT,  -- a JSON object
         http_version TEXT NOT NULL,
         method TEXT NOT NULL,
+        truncated INTEGER NOT NULL,
+        malformed TEXT,
+        fault TEXT,
+        answer_status INTEGER,  -- NULL: nothing was answered
         target TEXT NOT NULL,
         headers TEXT NOT NULL,  -- a JSON list of [name, value]
-        body BLOB NOT NULL,
-        truncated INTEGER NOT NULL,
-        answer_status INTEGER,  -- NULL: nothing was answered
+        trailers TEXT,
         answer_headers TEXT,
         answer_body BLOB,
-        answer_sent_at_ns INTEGER,
-        fault TEXT
+        body BLOB NOT NULL
     )
     """,
+    "CREATE UNIQUE INDEX capture_id ON capture (substr(id, -8), id)",
+    "CREATE TABLE ending (seq INTEGER PRIMARY KEY, sent_at_ns INTEGER, sent_ns INTEGER, gone_ns INTEGER)",
     "CREATE TABLE IF NOT EXISTS endpoint (prefix TEXT PRIMARY KEY, settings BLOB)",
+    # One row. Since captures are numbered from 1 without gaps and go oldest first, the seq of the last one that was
+    # evicted says how many were, and its total_size how many bytes.
+    "CREATE TABLE eviction (seq INTEGER, total_size INTEGER, oldest_at_ns INTEGER, newest_at_ns INTEGER)",
+    "INSERT INTO eviction VALUES (0, 0, NULL, NULL)",
+    # Stretches of captures that the full-text index holds, and when they came.
+    """
+    CREATE TABLE indexed (
+        first_seq INTEGER PRIMARY KEY, last_seq INTEGER, oldest_at_ns INTEGER, newest_at_ns INTEGER
+    )
+    """,
 )
 
 
 class _CaptureRow(msgspec.Struct, array_like=True, kw_only=True):
-    """The columns that hold a capture, with the types SQLite gives back."""
+    """The columns that hold a capture from its start, with the types SQLite gives back."""
 
     id: str
+    run: str
     endpoint: str | None
     received_at_ns: int
+    connected_ns: int | None
     monotonic_ns: int | None
     body_done_ns: int | None
     lateness_ns: int
     connection: str
     connection_request: int
     remote: str
+    tls: str | None
     http_version: str
     method: str
+    truncated: int
+    malformed: str | None
+    fault: str | None
+    answer_status: int | None
     target: str
     headers: str
-    body: bytes
-    truncated: int
-    answer_status: int | None
+    trailers: str | None
     answer_headers: str | None
     answer_body: bytes | None
-    answer_sent_at_ns: int | None
-    fault: str | None
+    body: bytes
 
 
-_FIELDS: Final = _CaptureRow.__struct_fields__
-_COLUMNS: Final = ", ".join(_FIELDS)
+class _WholeRow(_CaptureRow, array_like=True, kw_only=True):
+    """The same with what followed."""
+
+    sent_at_ns: int | None
+    sent_ns: int | None
+    gone_ns: int | None
+    seq: int
+
+
+_STORED: Final = _CaptureRow.__struct_fields__
+_WHOLE: Final = _WholeRow.__struct_fields__
+_COLUMNS: Final = ", ".join(_WHOLE)
+# Version 1 kept no more than this.
+_NOT_IN_VERSION_1: Final = {
+    "run": "''",
+    "connected_ns": "NULL",
+    "tls": "NULL",
+    "malformed": "NULL",
+    "trailers": "NULL",
+    "sent_at_ns": "answer_sent_at_ns",
+    "sent_ns": "NULL",
+    "gone_ns": "NULL",
+}
+_COLUMNS_OF_VERSION_1: Final = ", ".join(f"{_NOT_IN_VERSION_1.get(name, name)} AS {name}" for name in _WHOLE)
 
 # The statements are put together from names in this file alone; values travel as parameters.
-INSERT_CAPTURE: Final = f"INSERT INTO capture ({_COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"  # noqa: S608
-SELECT_PAGE: Final = f"SELECT {_COLUMNS}, seq FROM capture WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
-# Text is compared byte by byte as UTF-8, where U+10FFFF sorts behind every other character.
-SELECT_BY_ID: Final = (
-    f"SELECT {_COLUMNS} FROM capture WHERE id >= :start AND id < :start || char(0x10FFFF) ORDER BY id LIMIT :limit"  # noqa: S608
+_FROM: Final = {
+    1: f"SELECT {_COLUMNS_OF_VERSION_1} FROM capture",  # noqa: S608
+    2: f"SELECT {_COLUMNS} FROM capture LEFT JOIN ending USING (seq)",  # noqa: S608
+}
+SELECT_ALL_OF_VERSION_1: Final = f"SELECT {_COLUMNS_OF_VERSION_1} FROM capture_1 ORDER BY seq"  # noqa: S608
+INSERT_CAPTURE: Final = (
+    f"INSERT INTO capture (seq, total_size, {', '.join(_STORED)}) VALUES (?, ?{', ?' * len(_STORED)})"  # noqa: S608
 )
+SELECT_PAGE: Final = {version: f"{select} WHERE seq > ? ORDER BY seq LIMIT ?" for version, select in _FROM.items()}
+# What is NULL is no condition.
+_CONDITIONS: Final = """
+    seq BETWEEN :start AND :stop
+    AND received_at_ns >= :since AND received_at_ns <= :until
+    AND (:endpoint IS NULL OR endpoint = :endpoint)
+    AND (:method IS NULL OR method = :method)
+    AND (:status IS NULL OR answer_status = :status)
+    AND (:fault IS NULL OR (fault IS NOT NULL) = :fault)
+    AND (:truncated IS NULL OR truncated = :truncated)
+    AND (:unmatched IS NULL OR (endpoint IS NULL) = :unmatched)
+"""
+SELECT_BACKWARDS: Final = {
+    version: f"{select} WHERE {_CONDITIONS} ORDER BY seq DESC" for version, select in _FROM.items()
+}
+# Text is compared byte by byte as UTF-8, where U+10FFFF sorts behind every other character. Only the index is read.
+_SEQS_BY_ID: Final = (
+    "SELECT seq FROM capture WHERE id >= :start AND id < :start || char(0x10FFFF) ORDER BY id LIMIT :limit"
+)
+SELECT_BY_ID: Final = {
+    version: f"{select} WHERE seq IN ({_SEQS_BY_ID}) ORDER BY id" for version, select in _FROM.items()
+}
+# The plus keeps SQLite from reckoning that the ends are the same once the ids are, and then reading the whole index.
+SEQ_OF_ID: Final = "SELECT seq FROM capture WHERE substr(id, -8) = substr(:id, -8) AND +id = :id"
 COUNT: Final = "SELECT count(*) FROM capture"
-RECORD_ANSWER_SENT: Final = "UPDATE capture SET answer_sent_at_ns = ? WHERE id = ? AND answer_status IS NOT NULL"
+SELECT_EVICTION: Final = "SELECT seq, total_size, oldest_at_ns, newest_at_ns FROM eviction"
+SELECT_OLDEST: Final = "SELECT total_size, received_at_ns FROM capture ORDER BY seq LIMIT ?"
+EVICT: Final = ("DELETE FROM capture WHERE seq <= ?", "DELETE FROM ending WHERE seq <= ?")
+RECORD_EVICTION: Final = "UPDATE eviction SET seq = ?, total_size = ?, oldest_at_ns = ?, newest_at_ns = ?"
+LAST_POSITION: Final = "SELECT seq, total_size FROM capture ORDER BY seq DESC LIMIT 1"
+RECORD_ENDING: Final = """
+    INSERT INTO ending (seq, sent_at_ns, sent_ns, gone_ns) VALUES (?, ?, ?, ?)
+    ON CONFLICT (seq) DO UPDATE SET sent_at_ns = coalesce(excluded.sent_at_ns, sent_at_ns),
+        sent_ns = coalesce(excluded.sent_ns, sent_ns), gone_ns = coalesce(excluded.gone_ns, gone_ns)
+"""
 KEEP_SETTINGS: Final = "INSERT OR REPLACE INTO endpoint (prefix, settings) VALUES (?, ?)"
 SELECT_SETTINGS: Final = "SELECT prefix, settings FROM endpoint ORDER BY prefix"
 
 _encode = msgspec.json.Encoder().encode
 _decode_headers = msgspec.json.Decoder(Headers).decode
+_decode_tls = msgspec.json.Decoder(Tls).decode
 
 
-def capture_to_row(capture: Capture) -> Row:
-    """The values for `INSERT_CAPTURE`."""
+class Ending(msgspec.Struct, frozen=True, gc=False):
+    """What became known of a capture after it was kept; None is what this does not tell."""
+
+    capture_id: str
+    sent_at_ns: int | None
+    sent_ns: int | None
+    gone_ns: int | None
+
+
+class CaptureRow(msgspec.Struct, frozen=True, gc=False):
+    """A capture ready to be written: its size, its columns, and what is known of its end."""
+
+    capture_id: str
+    size: int
+    columns: Row
+    ending: Ending | None
+
+
+def capture_to_row(capture: Capture) -> CaptureRow:
+    """What to write for a capture."""
     answer = capture.answer
-    row = _CaptureRow(
-        id=capture.id,
-        endpoint=capture.endpoint,
-        received_at_ns=capture.received_at_ns,
-        monotonic_ns=capture.monotonic_ns,
-        body_done_ns=capture.body_done_ns,
-        lateness_ns=capture.lateness_ns,
-        connection=capture.connection,
-        connection_request=capture.connection_request,
-        remote=capture.remote,
-        http_version=capture.http_version,
-        method=capture.method,
-        target=capture.target,
-        headers=_encode(capture.headers).decode(),
-        body=capture.body,
-        truncated=int(capture.truncated),
-        answer_status=answer.status if answer else None,
-        answer_headers=_encode(answer.headers).decode() if answer else None,
-        answer_body=answer.body if answer else None,
-        answer_sent_at_ns=answer.sent_at_ns if answer else None,
-        fault=capture.fault,
+    columns = (
+        capture.id,
+        capture.run,
+        capture.endpoint,
+        capture.received_at_ns,
+        capture.connected_ns,
+        capture.monotonic_ns,
+        capture.body_done_ns,
+        capture.lateness_ns,
+        capture.connection,
+        capture.connection_request,
+        capture.remote,
+        None if capture.tls is None else _encode(capture.tls).decode(),
+        capture.http_version,
+        capture.method,
+        capture.truncated,
+        capture.malformed,
+        capture.fault,
+        answer.status if answer else None,
+        capture.target,
+        _encode(capture.headers).decode(),
+        _encode(capture.trailers).decode() if capture.trailers else None,
+        _encode(answer.headers).decode() if answer and answer.headers else None,
+        answer.body if answer else None,
+        capture.body,
     )
-    return astuple(row)
+    ending = None
+    if capture.gone_ns is not None or (answer and (answer.sent_at_ns is not None or answer.sent_ns is not None)):
+        sent = (answer.sent_at_ns, answer.sent_ns) if answer else (None, None)
+        ending = Ending(capture.id, *sent, capture.gone_ns)
+    return CaptureRow(capture.id, capture_size(capture), columns, ending)
 
 
-def row_to_capture(values: Row) -> Capture:
-    """The capture in a row that starts with the columns above; ValueError when somebody else wrote the row."""
-    row = msgspec.convert(values[: len(_FIELDS)], _CaptureRow)
+def row_to_capture(values: Row) -> Numbered:
+    """The capture in a row of one of the selects above; ValueError when somebody else wrote the row."""
+    row = msgspec.convert(values, _WholeRow)
     answer = None
     if row.answer_status is not None:
         answer = Answer(
             status=row.answer_status,
             headers=_decode_headers(row.answer_headers or "[]"),
             body=row.answer_body or b"",
-            sent_at_ns=row.answer_sent_at_ns,
+            sent_at_ns=row.sent_at_ns,
+            sent_ns=row.sent_ns,
         )
-    return Capture(
+    capture = Capture(
         id=row.id,
+        run=row.run,
         endpoint=row.endpoint,
         received_at_ns=row.received_at_ns,
+        connected_ns=row.connected_ns,
         monotonic_ns=row.monotonic_ns,
         body_done_ns=row.body_done_ns,
+        gone_ns=row.gone_ns,
         lateness_ns=row.lateness_ns,
         connection=row.connection,
         connection_request=row.connection_request,
         remote=row.remote,
+        tls=None if row.tls is None else _decode_tls(row.tls),
         http_version=row.http_version,
         method=row.method,
         target=row.target,
         headers=_decode_headers(row.headers),
         body=row.body,
+        trailers=_decode_headers(row.trailers or "[]"),
         truncated=bool(row.truncated),
+        malformed=row.malformed,
         answer=answer,
         fault=row.fault,
     )
+    return Numbered(row.seq, capture)

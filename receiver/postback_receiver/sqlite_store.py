@@ -2,115 +2,83 @@
 
 Writing is a *group commit without a timer*: one thread writes, and whatever arrived while the last commit ran goes
 into the next one. A lone request is committed at once; under load one commit carries many. (Waiting a few milliseconds
-to collect a larger group was measured, and halves the throughput.)
+to collect a larger group was measured, and halves the throughput.) What nobody waits for, the times answers left, is
+written many at a time, or once nothing arrives any more.
 """
 
 import asyncio
-import logging
-import sqlite3
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
+from enum import Enum, auto
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
 from postback_receiver import sqlite_rows as rows
 from postback_receiver.capture import Capture
-from postback_receiver.errors import MAX_LISTED, CaptureLookupError, StoreError
-from postback_receiver.sqlite_file import (
-    BUSY_TIMEOUT_S,
-    explain,
-    open_for_reading,
-    open_for_writing,
-    store_errors,
-)
+from postback_receiver.capture_query import PAGE_SIZE, CaptureQuery
+from postback_receiver.errors import StoreError
+from postback_receiver.retention import Evictions, Retention
+from postback_receiver.sqlite_file import BUSY_TIMEOUT_S, Durability
+from postback_receiver.sqlite_reader import SqliteReader
+from postback_receiver.sqlite_writer import IDLE_S, Outcome, SqliteWriter, Write
+from postback_receiver.stamps import Clock, SystemClock
+from postback_receiver.store import CapturePage, Numbered
 
-_log = logging.getLogger(__name__)
+AGE_INTERVAL_S: Final = 1.0
+"""How often an idle store looks for captures that have become too old."""
 
-PAGE_ROWS: Final = 256
-"""Captures read at a time. One long transaction per reader would keep the log of a busy store from shrinking."""
+_MANY_ENDINGS: Final = 256
+"""Times of answers that are worth writing even while captures arrive; each commit that does writes one page more."""
 
-# These say that one row is at fault; the rest of its group can still be committed.
-_ROW_ERRORS: Final = (
-    sqlite3.IntegrityError,
-    sqlite3.DataError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-    OverflowError,
-    UnicodeError,
-)
+_UNLIMITED: Final = Retention()
 
 
-class _Write(NamedTuple):
-    """Statements to commit together, and who waits for that; nobody waits for the time an answer left."""
+class _Mark(Enum):
+    """What may come in place of a write."""
 
-    statements: Sequence[tuple[str, rows.Row]]
-    waiter: asyncio.Future[None] | None
-
-
-class SqliteReader:
-    """Reads a store, in this process or another, while somebody may be writing it.
-
-    Each call opens the file anew: it always sees the last commit and belongs to no thread.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
-        open_for_reading(self._path).close()
-
-    def captures(self) -> Iterator[Capture]:
-        last_seq = 0
-        with store_errors(self._path), closing(open_for_reading(self._path)) as connection:
-            while page := connection.execute(rows.SELECT_PAGE, (last_seq, PAGE_ROWS)).fetchall():
-                for row in page:
-                    yield self._capture(row)
-                last_seq = page[-1][-1]
-
-    def find(self, id_prefix: str) -> Capture:
-        with store_errors(self._path), closing(open_for_reading(self._path)) as connection:
-            values = {"start": id_prefix, "limit": MAX_LISTED + 1}
-            fitting = [self._capture(row) for row in connection.execute(rows.SELECT_BY_ID, values)]
-        # Sorted by id, so an id that is exactly the prefix comes first.
-        if fitting and (len(fitting) == 1 or fitting[0].id == id_prefix):
-            return fitting[0]
-        raise CaptureLookupError(id_prefix=id_prefix, candidates=[capture.id for capture in fitting])
-
-    def count(self) -> int:
-        with store_errors(self._path), closing(open_for_reading(self._path)) as connection:
-            return int(connection.execute(rows.COUNT).fetchone()[0])
-
-    def endpoints(self) -> Mapping[str, bytes | None]:
-        with store_errors(self._path), closing(open_for_reading(self._path)) as connection:
-            return dict(connection.execute(rows.SELECT_SETTINGS).fetchall())
-
-    def close(self) -> None:
-        """Nothing is held between calls."""
-
-    def _capture(self, row: rows.Row) -> Capture:
-        try:
-            return rows.row_to_capture(row)
-        except ValueError as error:
-            raise StoreError(path=str(self._path), reason=f"it holds a row that is not a capture: {error}.") from error
+    WAKE = auto()
+    END = auto()
 
 
-def open_store(path: str | Path) -> SqliteReader:
-    """An existing store, for reading only; StoreError when there is none, it is not ours, or it is too new."""
-    return SqliteReader(path)
+class _Waiting(NamedTuple):
+    write: Write
+    waiter: asyncio.Future[None]
 
 
 class SqliteStore:
-    """Keeps captures in a file, which is created when missing.
+    """Keeps captures in a file, which is created when missing. Several stores, also in several processes, may share it.
 
-    What is acknowledged outlives this process, kill -9 included; a crash of the machine may cost the last commits.
+    What is acknowledged outlives this process, kill -9 included; with `durability="power"` also a crash of the machine,
+    for the price of waiting for the disk at each commit. `retention` says what is evicted; it holds for the captures
+    that others put into the file as well.
     """
 
-    def __init__(self, path: str | Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        durability: Durability = "process",
+        retention: Retention = _UNLIMITED,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        clock: Clock | None = None,
+    ) -> None:
         self._path = Path(path)
-        self._connection = open_for_writing(self._path, busy_timeout_s=busy_timeout_s)
+        self._writer = SqliteWriter(
+            self._path,
+            durability=durability,
+            retention=retention,
+            busy_timeout_s=busy_timeout_s,
+            clock=clock or SystemClock(),
+        )
         self._reader = SqliteReader(self._path)
-        self._queue: SimpleQueue[_Write | None] = SimpleQueue()
+        self._rest_s = AGE_INTERVAL_S if retention.max_age_ns is not None else None
+        self._queue: SimpleQueue[_Waiting | _Mark] = SimpleQueue()
+        # Nobody waits for these, so they do not wake the writer, unless it sleeps for want of anything to do.
+        self._endings: deque[rows.Ending] = deque()
+        self._sleeping = False
         self._closed = False
         # Nothing may enter the queue behind the mark that ends it: nobody would ever answer it.
         self._closing_lock = threading.Lock()
@@ -118,26 +86,37 @@ class SqliteStore:
         self._thread.start()
 
     async def append(self, capture: Capture) -> None:
-        await self._write([(rows.INSERT_CAPTURE, rows.capture_to_row(capture))])
+        await self._write(rows.capture_to_row(capture))
 
-    def record_answer_sent(self, capture_id: str, at_ns: int) -> None:
-        with suppress(StoreError):
-            self._enqueue(_Write([(rows.RECORD_ANSWER_SENT, (at_ns, capture_id))], waiter=None))
+    def record_answer_sent(self, capture_id: str, at_ns: int, monotonic_ns: int) -> None:
+        self._note(rows.Ending(capture_id, at_ns, monotonic_ns, None))
+
+    def record_peer_gone(self, capture_id: str, monotonic_ns: int) -> None:
+        self._note(rows.Ending(capture_id, None, None, monotonic_ns))
 
     async def set_endpoints(self, settings: Mapping[str, bytes | None]) -> None:
-        await self._write([(rows.KEEP_SETTINGS, (prefix, text)) for prefix, text in settings.items()])
+        await self._write(tuple(settings.items()))
 
     async def flush(self) -> None:
-        await self._write([])
+        await self._write(())
 
-    def captures(self) -> Iterator[Capture]:
-        return self._reader.captures()
+    def captures(self, *, after: int = 0) -> Iterator[Capture]:
+        return self._reader.captures(after=after)
+
+    def numbered(self, *, after: int = 0) -> Iterator[Numbered]:
+        return self._reader.numbered(after=after)
 
     def find(self, id_prefix: str) -> Capture:
         return self._reader.find(id_prefix)
 
     def count(self) -> int:
         return self._reader.count()
+
+    def search(self, query: CaptureQuery, *, limit: int = PAGE_SIZE, before: int | None = None) -> CapturePage:
+        return self._reader.search(query, limit=limit, before=before)
+
+    def evictions(self) -> Evictions:
+        return self._reader.evictions()
 
     def endpoints(self) -> Mapping[str, bytes | None]:
         return self._reader.endpoints()
@@ -146,73 +125,75 @@ class SqliteStore:
         with self._closing_lock:
             if not self._closed:
                 self._closed = True
-                self._queue.put(None)
+                self._queue.put(_Mark.END)
         self._thread.join()
 
-    async def _write(self, statements: Sequence[tuple[str, rows.Row]]) -> None:
+    async def _write(self, write: Write) -> None:
         waiter = asyncio.get_running_loop().create_future()
-        self._enqueue(_Write(statements, waiter))
-        await waiter
-
-    def _enqueue(self, write: _Write) -> None:
         with self._closing_lock:
             if self._closed:
                 raise StoreError(path=str(self._path), reason="it is closed; nothing can be added any more.")
-            self._queue.put(write)
+            self._queue.put(_Waiting(write, waiter))
+        await waiter
+
+    def _note(self, ending: rows.Ending) -> None:
+        if not self._closed:
+            self._endings.append(ending)
+            if self._sleeping:
+                self._queue.put(_Mark.WAKE)
 
     def _write_until_closed(self) -> None:
+        pause_s: float | None = IDLE_S
         is_open = True
         while is_open:
-            group = [self._queue.get()]
-            with suppress(Empty):
-                while True:
-                    group.append(self._queue.get_nowait())
-            is_open = group[-1] is not None
-            writes = [write for write in group if write is not None]
-            _acknowledge(zip(writes, self._commit(writes), strict=True))
-        self._connection.close()
+            taken = self._take(pause_s)
+            is_open = _Mark.END not in taken
+            waiting = [one for one in taken if isinstance(one, _Waiting)]
+            endings: list[rows.Ending] = []
+            is_flush = any(not isinstance(write, rows.CaptureRow) for write, _ in waiting)
+            if is_flush or not taken or not is_open or len(self._endings) >= _MANY_ENDINGS:
+                endings = [self._endings.popleft() for _ in range(len(self._endings))]
+            if waiting or endings:
+                outcomes = self._writer.commit([write for write, _ in waiting], endings)
+                _acknowledge([waiter for _, waiter in waiting], outcomes)
+            pause_s = IDLE_S if taken else self._writer.tidy_up()
+        self._writer.close()
 
-    def _commit(self, writes: Sequence[_Write]) -> Sequence[StoreError | None]:
-        """Commit a group; what became of each write. It never raises: whoever waits must hear of it."""
+    def _take(self, pause_s: float | None) -> Sequence["_Waiting | _Mark"]:
+        """What has come; nothing when none comes for so long, or, with no pause to make, in as long as it can sleep."""
+        taken: list[_Waiting | _Mark] = []
+        with suppress(Empty):
+            if pause_s is None:
+                taken.append(self._sleep())
+            elif pause_s:
+                taken.append(self._queue.get(timeout=pause_s))
+            while True:
+                taken.append(self._queue.get_nowait())
+        return taken
+
+    def _sleep(self) -> "_Waiting | _Mark":
+        self._sleeping = True
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            outcomes = [self._execute(write) for write in writes]
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            reason = explain(error)
-        except Exception as error:  # noqa: BLE001 -- a bug here must not leave senders waiting for ever
-            _log.exception("The writer of the capture store %s failed", self._path)
-            reason = f"an error of Postback Kit's own: {error!r}."
-        else:
-            return outcomes
-        with suppress(sqlite3.Error):
-            self._connection.rollback()
-        return [StoreError(path=str(self._path), reason=reason) for _ in writes]
-
-    def _execute(self, write: _Write) -> StoreError | None:
-        try:
-            for statement, values in write.statements:
-                self._connection.execute(statement, values)
-        except _ROW_ERRORS as error:
-            return StoreError(path=str(self._path), reason=f"it cannot hold this ({error}).")
-        return None
+            # Looked at only now: whoever notes something from here on sees that it has to wake the writer.
+            if self._endings:
+                return _Mark.WAKE
+            return self._queue.get(timeout=self._rest_s)
+        finally:
+            self._sleeping = False
 
 
-def _acknowledge(outcomes: Iterator[tuple[_Write, StoreError | None]]) -> None:
+def _acknowledge(waiters: Sequence[asyncio.Future[None]], outcomes: Sequence[Outcome]) -> None:
     """Wake those who wait, on the event loop that each of them waits on."""
-    by_loop: defaultdict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], StoreError | None]]] = defaultdict(
-        list
-    )
-    for write, failure in outcomes:
-        if write.waiter is not None:
-            by_loop[write.waiter.get_loop()].append((write.waiter, failure))
+    by_loop: defaultdict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[None], Outcome]]] = defaultdict(list)
+    for waiter, outcome in zip(waiters, outcomes, strict=True):
+        by_loop[waiter.get_loop()].append((waiter, outcome))
     for loop, settled in by_loop.items():
         # A closed loop has no waiters left to wake.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(_settle, settled)
 
 
-def _settle(settled: Sequence[tuple[asyncio.Future[None], StoreError | None]]) -> None:
+def _settle(settled: Sequence[tuple[asyncio.Future[None], Outcome]]) -> None:
     for waiter, failure in settled:
         # One who was cancelled meanwhile is done already, and must not keep the others from their answer.
         if waiter.done():

@@ -1,16 +1,42 @@
 """What a store of captures promises. `tests/receiver/test_store_contract.py` holds each store to it."""
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from postback_receiver.capture import Capture
+from postback_receiver.capture_query import PAGE_SIZE, CaptureQuery
+from postback_receiver.retention import Evictions
+
+
+class Numbered(NamedTuple):
+    """A capture and its number in the order of arrival. Numbers begin at 1, and none is ever used again."""
+
+    number: int
+    capture: Capture
+
+
+class CapturePage(NamedTuple):
+    """A part of what a search found, newest first; `before` asks for the next part, None when this is the last."""
+
+    captures: tuple[Capture, ...]
+    before: int | None
 
 
 class CaptureReader(Protocol):
     """The reading half: plain calls, usable from any thread, also while captures are being added."""
 
-    def captures(self) -> Iterator[Capture]:
-        """All captures in the order of arrival. Memory stays flat; ones that arrive meanwhile may be included."""
+    def captures(self, *, after: int = 0) -> Iterator[Capture]:
+        """All captures in the order of arrival, or those after the number given.
+
+        Memory stays flat; ones that arrive meanwhile may be included.
+        """
+        ...
+
+    def numbered(self, *, after: int = 0) -> Iterator[Numbered]:
+        """The same with their numbers, for whoever wants to read on from where it stopped.
+
+        Once a number has been seen, no smaller one appears any more.
+        """
         ...
 
     def find(self, id_prefix: str) -> Capture:
@@ -19,6 +45,14 @@ class CaptureReader(Protocol):
 
     def count(self) -> int:
         """How many captures there are."""
+        ...
+
+    def search(self, query: CaptureQuery, *, limit: int = PAGE_SIZE, before: int | None = None) -> CapturePage:
+        """The captures a query matches, newest first, at most `limit` (1 or more) of them, older than `before`."""
+        ...
+
+    def evictions(self) -> Evictions:
+        """What retention has taken out of this store since it was made."""
         ...
 
     def endpoints(self) -> Mapping[str, bytes | None]:
@@ -41,11 +75,15 @@ class CaptureStore(CaptureReader, Protocol):
         """
         ...
 
-    def record_answer_sent(self, capture_id: str, at_ns: int) -> None:
+    def record_answer_sent(self, capture_id: str, at_ns: int, monotonic_ns: int) -> None:
         """Note when the answer to a capture left. Best effort: it never fails and need not survive a crash.
 
         A capture that is unknown, or was kept without an answer, is left as it is.
         """
+        ...
+
+    def record_peer_gone(self, capture_id: str, monotonic_ns: int) -> None:
+        """Note when the peer closed the connection of a capture. Best effort, too."""
         ...
 
     async def set_endpoints(self, settings: Mapping[str, bytes | None]) -> None:

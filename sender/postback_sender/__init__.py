@@ -21,10 +21,12 @@ from postback_sender.settings_table import NotificationError
 from postback_sender.template import Match, Mismatch, Template, TemplateOptions, TemplateSyntaxError
 
 if TYPE_CHECKING:
-    from postback_sender.sender import Delivery, Sender
+    from postback_sender.delivery.run import Delivery
+    from postback_sender.sender import Sender
 
-# What sends needs aiohttp, and that takes 0.2 s to import. Whoever only renders or lints does not wait for it.
-_LOADED_WHEN_USED = {"Delivery": "postback_sender.sender", "Sender": "postback_sender.sender"}
+# What sends needs the network, and asyncio alone takes as long to import as all the rest. Whoever only renders or
+# lints does not wait for it.
+_LOADED_WHEN_USED = {"Delivery": "postback_sender.delivery.run", "Sender": "postback_sender.sender"}
 
 
 def __getattr__(name: str) -> object:

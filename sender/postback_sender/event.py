@@ -38,7 +38,7 @@ class EventFormatError(SenderError):
         super().__init__(f"{place}: expected {expected}, got {got}{advice}")
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event: what happened, when, and the texts by which a postback tells about it.
 
     `at` is aware. `values` holds wire texts by token name; `items` has, for each line of the order, those by field.

@@ -34,7 +34,7 @@ _FRAMING_HEADERS = frozenset(
 )
 # RFC 9110 §5.6.2 (token) and §5.5: what a header may be called, and that its value stays on one line.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]*")
 
 
 class NotificationSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,7 +260,10 @@ class _Reader:
         resolved = _VARIABLE.sub(lambda found: self._variable(found[1], f"headers.{name}"), value)
         if not _HEADER_VALUE.fullmatch(resolved):
             # The value may be a secret: it is not repeated here.
-            self._fail(f"headers.{name}: the value holds a line break or control character", f"headers.{name}")
+            self._fail(
+                f"headers.{name}: the value holds a line break, a control character or half a character",
+                f"headers.{name}",
+            )
         return name, resolved
 
     def _duration(self, value: str | float, key: str) -> int:

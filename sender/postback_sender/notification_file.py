@@ -6,7 +6,7 @@ from pathlib import Path, PurePath
 from typing import NoReturn
 
 from postback_sender.notification import Notification, NotificationSource, parse_notification
-from postback_sender.settings_table import NotificationError, fail
+from postback_sender.settings_table import NotificationError, dotted, fail
 
 # A template is text a person wrote. Anything larger is the wrong file.
 _MAX_BYTES = 4 * 1024 * 1024
@@ -18,7 +18,8 @@ def read_source(path: Path) -> NotificationSource:
     files: dict[str, str] = {}
     body_file = _body_file(text)
     if body_file is not None:
-        files[body_file] = _read_body(path, body_file, text)
+        found = path_beside(path, body_file, text)
+        files[body_file] = _read(found, why=f" (the body_file of {path.name})")
     return NotificationSource(name=path.name, text=text, files=files)
 
 
@@ -36,30 +37,33 @@ def _body_file(text: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _read_body(settings: Path, body_file: str, text: str) -> str:
-    """Read a body file. It is sent to whoever the settings name, so nothing outside of their own folder may go out."""
-    expected = f"expected a file in the folder of {settings.name}, got {body_file!r}"
-    written = PurePath(body_file)
-    if "\0" in body_file or written.is_absolute() or ".." in written.parts:
-        _fail(f"{expected}; move the file there and write its name", settings, text)
-    path = settings.parent / written
+def path_beside(settings: Path, beside: str, text: str, *, path: str = "", key: str = "body_file") -> Path:
+    """Return where a file is that settings refer to; `path` and `key` say where they do, in their `text`.
+
+    It is sent to whoever the settings name, so nothing outside of their own folder may go out: NotificationError.
+    """
+    expected = f"expected a file in the folder of {settings.name}, got {beside!r}"
+
+    def refuse(message: str) -> NoReturn:
+        fail(f"{dotted(path, key)}: {message}", path, key, text=text, name=settings.name)
+
+    written = PurePath(beside)
+    if "\0" in beside or written.is_absolute() or ".." in written.parts:
+        refuse(f"{expected}; move the file there and write its name")
+    found = settings.parent / written
     try:
-        is_inside = path.resolve().is_relative_to(settings.parent.resolve())
+        is_inside = found.resolve().is_relative_to(settings.parent.resolve())
         # Asked before it is opened: a pipe would wait for its writer.
-        is_regular = path.is_file() or not path.exists()
+        is_regular = found.is_file() or not found.exists()
     except (OSError, RuntimeError) as error:
         # Python before 3.13 calls a link to itself a RuntimeError.
         reason = error.strerror if isinstance(error, OSError) else "a link that leads to itself"
-        raise NotificationError(f"{path}: cannot be read (the body_file of {settings.name}): {reason}") from None
+        raise NotificationError(f"{found}: cannot be read (the {key} of {settings.name}): {reason}") from None
     if not is_inside:
-        _fail(f"{expected}, a link that leads out of it; put a copy there", settings, text)
+        refuse(f"{expected}, a link that leads out of it; put a copy there")
     if not is_regular:
-        _fail(f"{expected}, which is no regular file; write the name of a template", settings, text)
-    return _read(path, why=f" (the body_file of {settings.name})")
-
-
-def _fail(message: str, settings: Path, text: str) -> NoReturn:
-    fail(f"body_file: {message}", "", "body_file", text=text, name=settings.name)
+        refuse(f"{expected}, which is no regular file; write the name of a template")
+    return found
 
 
 def _read(path: Path, *, why: str = "") -> str:

@@ -27,7 +27,7 @@ _NOT_IN_REQUEST_LINE = re.compile(rb"[^!-~]")
 Headers = Sequence[tuple[str, str]]
 
 
-class Postback(msgspec.Struct, frozen=True, kw_only=True):
+class Postback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A request ready to send; `key` names the action (or job, inquiry …) it tells about, empty if it has none."""
 
     method: str
@@ -52,7 +52,7 @@ def render_postback(notification: Notification, event: Event, *, to: str | None 
         headers.append(("Content-Type", CONTENT_TYPES[notification.body_format]))
     return Postback(
         method=notification.method,
-        url=redirect(url, to) if to else url,
+        url=request_target(redirect(url, to).encode()) if to else url,
         headers=_merged(headers, notification.headers),
         body=body,
         key=event_key(event),

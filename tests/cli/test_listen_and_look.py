@@ -247,7 +247,7 @@ def test_secrets_are_hidden_in_what_programs_read_unless_revealed(listen: Listen
 def test_what_is_not_http_is_told_in_one_line(listen: Listen) -> None:
     listener = listen()
     with socket.create_connection(("127.0.0.1", listener.port), timeout=30) as peer:
-        peer.sendall(b"GET /?token=s3cret&q=\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n")
+        peer.sendall(b"GET /?token=s3cret&q=\x00 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b" 400 Bad Request" in peer.recv(4096)
     told = listener.stop()
 

@@ -227,6 +227,15 @@ def test_a_departure_shows_no_secret_of_the_settings_or_the_environment(  # noqa
     assert not any(secret in outcome.text for secret in secrets)
 
 
+def test_the_fields_of_a_body_that_are_named_like_secrets_are_hidden(run: Run, tmp_path: Path) -> None:
+    settings = (
+        "method = 'POST'\nbody_format = 'query'\nbody = 'id={ActionId}&token={SubId1}'\nurl = 'http://127.0.0.1/'\n"
+    )
+    (tmp_path / "n.toml").write_text(settings)
+    hidden = run("match", "n.toml", "-", stdin=b"id=1&token=hunter2")
+    assert (hidden.code, "[hidden]" in hidden.out, "hunter2" in hidden.text) == (0, True, False)
+
+
 def test_a_departure_can_be_revealed(run: Run, tmp_path: Path) -> None:
     (tmp_path / "n.toml").write_text(f"url = '{VARIABLES}'")
 

@@ -34,7 +34,7 @@ def outbox(tmp_path: Path) -> Path:
         async with SqliteOutbox(path, SOURCE, to="http://127.0.0.1:1/s3cret") as outbox:
             event = Event(kind="action_lifecycle", at=at, values={"ActionId": "1.2.3"})
             await outbox.add([Draft(event=event, key=key, due_ns=SECOND) for key in ("1.2.3", "4.5.6")])
-            await outbox.claim(until_ns=SECOND, limit=1)
+            await outbox.claim(until_ns=SECOND, limit=1, resends=False)
             first = LoggedAttempt(
                 number=1, started_at_ns=2 * SECOND, finished_at_ns=3 * SECOND, failure="error answer", status=503
             )
@@ -42,6 +42,7 @@ def outbox(tmp_path: Path) -> Path:
                 number=2, started_at_ns=8 * SECOND, finished_at_ns=9 * SECOND, failure="no answer in time", detail="10s"
             )
             await outbox.record(1, first, due_ns=8 * SECOND)
+            await outbox.claim(until_ns=8 * SECOND, limit=1, resends=True)
             await outbox.record(1, second, outcome="given up", reason="no retry is left")
 
     asyncio.run(fill())

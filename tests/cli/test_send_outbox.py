@@ -91,7 +91,7 @@ def test_nothing_waits_is_an_exit_code_of_its_own(run: Run, notification: Path) 
     outcome = run("send", notification, "--resume")
 
     assert outcome.code == 4
-    assert "no postback of n.toml waits in" in outcome.err
+    assert "no postback of n.toml to that target waits in" in outcome.err
 
 
 def test_a_failed_postback_is_in_the_log_and_can_be_tried_again(run: Run, notification: Path) -> None:

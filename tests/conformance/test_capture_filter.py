@@ -3,14 +3,15 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from postback_conformance.capture_filter import all_match, parse_filter
+from postback_conformance.capture_filter import all_match, parse_filter, parse_filters, query_of
 from postback_conformance.errors import FilterError
 from postback_conformance.rules.examples import capture
 from postback_receiver import Answer
+from postback_receiver.capture_query import CaptureQuery
 
 CAPTURE = replace(
     capture(b'{"city": "Z\xc3\xbcrich"}\xff'),
@@ -20,6 +21,8 @@ CAPTURE = replace(
     target="/postback/eu?click=a=b",
     headers=(("X-Env", "test"), ("x-env", "live"), ("Host", "h")),
     answer=Answer(status=503),
+    fault="reset",
+    received_at_ns=1_778_400_000_000_000_500,
 )
 
 
@@ -51,6 +54,33 @@ CAPTURE = replace(
         ("body~Zürich", True),
         ("body~\\xff$", True),
         ("body=", False),
+        ("path!~^/eu", True),
+        ("path!~^/post", False),
+        ("query:click=a=b", True),
+        ("query:none!=x", True),
+        ("form:x=1", False),
+        ("status>=503", True),
+        ("status>503", False),
+        ("status < 504", True),
+        ("status<=502", False),
+        ("bytes>18", True),
+        ("bytes=20", True),
+        ("received>2026-05-10", True),
+        ("received<2026-05-10T08:00:00.000001Z", True),
+        ("received>=2026-05-10T10:00:00+02:00", True),
+        ("received<2026-05-10T08:00:00", False),
+        ("fault=reset", True),
+        ("fault~^re", True),
+        ("malformed~", False),
+        ("malformed!~", True),
+        ("is=fault", True),
+        ("is!=malformed", True),
+        ("is=unmatched", False),
+        ("text=cit", True),
+        ("text=ity", False),
+        ("text!=CITY", False),
+        ("value=City", True),
+        ("value=cit", False),
     ],
 )
 def test_a_filter_holds_for_what_it_says(text: str, holds: bool) -> None:  # noqa: FBT001
@@ -63,18 +93,28 @@ def test_what_was_not_answered_has_no_status() -> None:
     assert not parse_filter("status~").matches(unanswered)
     assert parse_filter("status!=200").matches(unanswered)
     assert not parse_filter("endpoint~").matches(unanswered)
+    assert not parse_filter("status<999").matches(unanswered)
+    assert parse_filter("is=unanswered").matches(unanswered)
+    assert parse_filter("is=unmatched").matches(unanswered)
 
 
 @pytest.mark.parametrize(
     ("text", "message", "caret"),
     [
-        ("", "expected =, != or ~ after a field, got the end", 1),
-        ("status", "expected =, != or ~ after a field, got the end", 7),
+        ("", "expected =, !=, ~, !~, <, <=, > or >= after a field, got the end", 1),
+        ("status", "expected =, !=, ~, !~, <, <=, > or >= after a field, got the end", 7),
         ("staus=503", "got 'staus'; did you mean status?", 1),
         ("  x=1", "expected one of method, target, path", 3),
         ("header:=1", "expected the name of a header", 8),
         ("path~a(b", "expected a regular expression", 7),
         ("body~é(", "expected a regular expression", 7),
+        ("query: =1", "expected the name of a field", 8),
+        ("path<3", "< compares status, bytes, received", 5),
+        ("status>many", "expected a whole number, got 'many'", 8),
+        ("received>soon", "expected a time such as 2026-05-11T08", 10),
+        ("received~2026", "expected =, !=, <, <=, > or >= after received, got ~", 9),
+        ("is=malfromed", "did you mean malformed?", 4),
+        ("text~a", "expected = or != after text, got ~", 5),
     ],
 )
 def test_a_filter_that_cannot_be_read_is_told_with_its_place(text: str, message: str, caret: int) -> None:
@@ -90,3 +130,44 @@ def test_a_filter_that_cannot_be_read_is_told_with_its_place(text: str, message:
 def test_any_text_is_a_filter_or_our_error(text: str) -> None:
     with contextlib.suppress(FilterError):
         assert parse_filter(text).matches(CAPTURE) in {True, False}
+
+
+_TEXTS = st.sampled_from(
+    ["/", "/postback", "/postback/eu", "POST", "503", "0503", "test", "city", "7f03", "fault", "tls", "malformed", ""]
+)
+_FILTERS = st.one_of(
+    st.builds(
+        "{}{}{}".format,
+        st.sampled_from(["method", "path", "endpoint", "status", "header:x-env", "text", "value"]),
+        st.sampled_from(["=", "!="]),
+        _TEXTS,
+    ),
+    st.builds(
+        "is{}{}".format, st.sampled_from(["=", "!="]), st.sampled_from(["fault", "tls", "malformed", "unmatched"])
+    ),
+    st.builds("received{}2026-05-{}".format, st.sampled_from(["<", "<=", ">", ">=", "="]), st.integers(10, 11)),
+    st.builds("header:{}~{}".format, st.sampled_from(["X-ENV", "x-none"]), st.sampled_from(["", "live"])),
+)
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(_FILTERS, max_size=3),
+    st.sampled_from([None, "/postback"]),
+    st.sampled_from(["/", "/postback", "/postback/eu"]),
+)
+def test_what_all_filters_take_is_found_by_the_query_they_make(
+    texts: list[str], endpoint: str | None, target: str
+) -> None:
+    filters = parse_filters(texts)
+    one = replace(CAPTURE, endpoint=endpoint, target=target)
+    assert query_of(filters).matches(one) or not all_match(filters, one)
+
+
+def test_a_query_uses_what_a_store_has_an_index_for() -> None:
+    filters = parse_filters(
+        ["method=POST", "status=503", "is=fault", "received>=2026-05-10", "header:X=1", "body~x"], "zür"
+    )
+    assert query_of(filters) == CaptureQuery(
+        method="POST", status=503, fault=True, since_ns=1_778_371_200_000_000_000, headers=(("X", "1"),), text="zür"
+    )

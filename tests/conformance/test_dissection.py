@@ -160,3 +160,20 @@ def test_names_are_spelled_as_the_catalogue_has_them_where_case_does_not_count(r
     assert isinstance(found, Dissection)
     event, _notes = event_of(found, notification, now=NOW)
     assert (event.values, event.items) == ({"Payout": "1.00"}, ({"sku": "A"},))
+
+
+@pytest.mark.parametrize(
+    ("body_format", "template", "body"),
+    [
+        pytest.param("query", "a=1&token={SubId1}&b=2", b"a=1&token=hunter2&c=2", id="form"),
+        pytest.param("json", '{"api_key": "{SubId1}", "b": 2}', b'{"api_key": "hunter2", "c": 2}', id="JSON"),
+        pytest.param("xml", "<a><key>{SubId1}</key><b/></a>", b"<a><key>hunter2</key><c/></a>", id="XML"),
+        pytest.param("json", '{"key": "abc"}', b'{"key": "hunter2"}', id="itself"),
+    ],
+)
+def test_a_departure_of_a_body_quotes_no_secret_unless_asked_to(
+    read_settings: ReadSettings, body_format: str, template: str, body: bytes
+) -> None:
+    notification = read_settings(notification_text(body_format, template))
+    assert "hunter2" not in repr(dissect(notification, body, "body"))
+    assert "hunter2" in repr(dissect(notification, body, "body", reveal=True))

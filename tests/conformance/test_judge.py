@@ -14,7 +14,7 @@ from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
 from postback_conformance.selection import find_rule
 from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome, Pass, Verdict, summary
-from postback_receiver import Capture
+from postback_receiver import Capture, Evictions
 from postback_sender.notification import Notification
 
 ReadSettings = Callable[[str], Notification]
@@ -193,6 +193,35 @@ def test_one_notification_judges_captures_of_any_endpoint(read_settings: ReadSet
     assert [verdict.endpoint for verdict in judgement.verdicts] == [None]
 
 
+def test_nothing_passes_when_captures_were_evicted(read_settings: ReadSettings) -> None:
+    """They might have broken the rule. What is broken for sure stays so, and what does not apply, too."""
+    rules = [
+        WELL_FORMED,
+        rule_that(lambda _: None, "test.fine"),
+        rule_that(lambda _: NotApplicable(why="no"), "test.no"),
+    ]
+    evicted: list[Capture] = []
+
+    def arrived() -> Iterator[Capture]:
+        yield BAD
+        # Asked only now: a store may evict while it is read.
+        evicted.extend([GOOD, GOOD])
+
+    judgement = judge(
+        arrived(), read_settings(JSON_SETTINGS), rules, evictions=lambda: Evictions(captures=len(evicted))
+    )
+    assert [verdict.outcome for verdict in judgement.verdicts] == ["fail", "inconclusive", "not_applicable"]
+    assert judgement.verdicts[1].message == (
+        "held 1 time, but 2 earlier captures had been evicted from the store by its limits and cannot be judged"
+    )
+
+
+def test_what_is_no_http_request_is_not_complete(read_settings: ReadSettings) -> None:
+    complete = find_rule(RULES, "capture.complete")
+    [verdict] = judge([replace(BAD, malformed="no method")], read_settings(JSON_SETTINGS), [complete]).verdicts
+    assert (verdict.outcome, verdict.message) == ("fail", "this could not be read as an HTTP request: no method")
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     arrived=st.lists(
@@ -212,3 +241,12 @@ def test_judging_the_same_captures_again_gives_the_same_verdicts(
     """No rule keeps anything from one judgement to the next."""
     notification = read_settings('maximum_requests = "1/s"\nretry = [0.5]\nminimum_delay = "1s"\n' + JSON_SETTINGS)
     assert judge(arrived, notification, RULES) == judge(arrived, notification, RULES)
+
+
+def test_what_is_no_http_request_is_a_finding_of_one_rule_and_of_no_other(read_settings: ReadSettings) -> None:
+    malformed = replace(capture(b"\x16\x03\x01"), malformed="its first line is no request line", method="", target="")
+
+    verdicts = judge([malformed], read_settings(JSON_SETTINGS), RULES).verdicts
+
+    assert [verdict.rule for verdict in verdicts if verdict.outcome == "fail"] == ["capture.complete"]
+    assert {verdict.outcome for verdict in verdicts if verdict.rule != "capture.complete"} == {"not_applicable"}

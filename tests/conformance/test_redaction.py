@@ -1,19 +1,32 @@
 """What is named like a secret is hidden, and nothing else changes."""
 
+import json
+from itertools import pairwise
+from time import process_time
+from typing import Final, get_args
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from postback_conformance.body_secrets import BodyKind, body_secrets
 from postback_conformance.redaction import (
     SHOWN,
     SecretEnvironment,
+    has_hidden,
+    keyed_hashes,
     redacted,
     redacted_form,
     redacted_headers,
     redacted_target,
 )
 from postback_conformance.rules.examples import capture
+from postback_receiver import Answer
+from postback_receiver.secret_names import is_secret_parameter
 from postback_sender import NotificationSource, parse_notification
+
+KINDS: Final[tuple[BodyKind, ...]] = get_args(BodyKind)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +116,130 @@ def test_the_fields_of_a_form_are_hidden_by_the_rule_of_parameters() -> None:
 def test_bodies_that_are_no_forms_stay_as_they_are() -> None:
     assert redacted(capture(b"token=x")).body == b"token=x"
     assert redacted(capture(b"token=x", headers=())).body == b"token=x"
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        pytest.param(
+            b'{"id": 1, "api_key" : "a\\"b", "x": "y"}', b'{"id": 1, "api_key" : "[hidden]", "x": "y"}', id="text"
+        ),
+        pytest.param(b'{"pin_key": -1.5e3,"key_pin": 2}', b'{"pin_key": "[hidden]","key_pin": 2}', id="number"),
+        pytest.param(
+            b'{"token": null, "secret": true, "key": ""}', b'{"token": null, "secret": true, "key": ""}', id="words"
+        ),
+        pytest.param(b'{"api\\u005fkey": "a"}', b'{"api\\u005fkey": "[hidden]"}', id="escaped name"),
+        pytest.param(
+            b'[{"key": {"id": "a", "all": [1, "b"]}, "z": 3}]',
+            b'[{"key": {"id": "[hidden]", "all": ["[hidden]", "[hidden]"]}, "z": 3}]',
+            id="all of an object",
+        ),
+        pytest.param(
+            b'{"name": "5" screen", "token": "a", }',
+            b'{"name": "5" screen", "token": "[hidden]", }',
+            id="broken before",
+        ),
+        pytest.param(b'{"id": , "token": "a\\', b'{"id": , "token": "[hidden]', id="cut"),
+        pytest.param(
+            b'{"note": "the token: x", "a": "token"}', b'{"note": "the token: x", "a": "token"}', id="no names"
+        ),
+        pytest.param(b"<a><Token> x y </Token><b>z</b></a>", b"<a><Token> [hidden] </Token><b>z</b></a>", id="element"),
+        pytest.param(
+            b"<a><n:key><![CDATA[x]y]]></n:key></a>", b"<a><n:key><![CDATA[[hidden]]]></n:key></a>", id="CDATA"
+        ),
+        pytest.param(
+            b'<a key=\'x\' id="1" api_key = "y"/>',
+            b'<a key=\'[hidden]\' id="1" api_key = "[hidden]"/>',
+            id="attributes",
+        ),
+        pytest.param(
+            b"<a><key><u>x</u><!-- c -->y</key></a>",
+            b"<a><key><u>[hidden]</u><!-- c -->[hidden]</key></a>",
+            id="inside",
+        ),
+        pytest.param(b"<a><key/>x<token>y", b"<a><key/>x<token>[hidden]", id="empty and cut"),
+    ],
+)
+def test_what_is_named_like_a_secret_in_json_and_xml_is_hidden_and_nothing_else(body: bytes, shown: bytes) -> None:
+    assert redacted(capture(body, headers=())).body == shown
+    assert redacted(capture(shown, headers=())).body == shown
+
+
+_MEMBERS = st.dictionaries(st.text() | st.sampled_from(["token", "api_key", "Password"]), st.text(), max_size=5)
+
+
+@given(_MEMBERS, st.booleans())
+def test_json_stays_json_with_the_same_keys_and_other_values(members: dict[str, str], ascii_only: bool) -> None:  # noqa: FBT001
+    body = json.dumps(members, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    read = json.loads(redacted(capture(body)).body)
+    assert read == {
+        name: SHOWN if value and is_secret_parameter(name.strip()) else value for name, value in members.items()
+    }
+
+
+@given(st.binary() | st.text(st.sampled_from("\"\\:{}[],<>/=&?' \nkeytoken1")).map(str.encode))
+def test_any_bytes_can_be_redacted_as_any_kind_of_body(body: bytes) -> None:
+    for kind in KINDS:
+        spans = [(secret.first, secret.beyond) for secret in body_secrets(body, kind)]
+        assert spans == sorted(spans)
+        assert all(first < beyond <= later for (first, beyond), (later, _) in pairwise([*spans, (len(body), 0)]))
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b'"',
+        b'"key":',
+        b'"key":[',
+        b'"key":{"',
+        b'\\"',
+        b"<key>",
+        b"<key ",
+        b" key=",
+        b"<![CDATA[",
+        b"key=&",
+        b"key:\n",
+        b"\n",
+        b" ",
+    ],
+)
+def test_hostile_bodies_are_looked_through_in_no_time(piece: bytes) -> None:
+    body = b"<key>" + piece * (20_000 // len(piece))
+    started = process_time()
+    for kind in KINDS:
+        for _ in body_secrets(body, kind):
+            pass
+    assert process_time() - started < 2
+
+
+def test_answers_trailers_and_what_was_no_http_are_redacted_too() -> None:
+    shown = redacted(
+        replace(
+            capture(
+                b"GET /?token=s3cret&a=1 HTTP/9\r\nAuthorization: Bearer s3cret\r\nX: y\r\n\r\n"
+                b'key=s3cret&b=2 "key": "s3cret"'
+            ),
+            malformed="unexpected byte in 'GET /?token=s3cret'",
+            trailers=(("X-Signature", "s3cret"), ("X-Sum", "1")),
+            answer=Answer(status=200, headers=(("Set-Cookie", "s3cret"),), body=b'{"token": "s3cret"}'),
+        )
+    )
+    assert "s3cret" not in repr(shown)
+    assert shown.body == (
+        b'GET /?token=[hidden]&a=1 HTTP/9\r\nAuthorization: [hidden]\r\nX: y\r\n\r\nkey=[hidden]&b=2 "key": "[hidden]"'
+    )
+    assert shown.trailers == (("X-Signature", SHOWN), ("X-Sum", "1"))
+
+
+def test_keyed_hashes_tell_equal_secrets_from_others_and_are_left_alone() -> None:
+    hide = keyed_hashes(b"key")
+    assert hide(b"a") == hide(b"a") != hide(b"b")
+    assert hide(b"a") != keyed_hashes(b"other")(b"a")
+    once = redacted(capture(b'{"key": "a"}', target="/?key=a", headers=(("X-Key", "a"),)), hide)
+    assert redacted(once, keyed_hashes(b"other")) == once
+    assert (once.target, once.body.decode()) == (f"/?key={hide(b'a')}", f'{{"key": "{hide(b"a")}"}}')
+    assert has_hidden(once)
+    assert not has_hidden(capture(b"[secret:]"))
 
 
 @given(

@@ -15,9 +15,9 @@ from postback_conformance.rules.examples import capture
 from postback_conformance.strategies import events
 from postback_receiver import Answer, Capture
 from postback_sender import Event, Notification, render_postback
+from postback_sender.delivery.answer import Answer as ReplayAnswer
 from postback_sender.delivery.retry import Failure
 from postback_sender.matcher import MAX_ANSWER_BYTES
-from postback_sender.replay.answer import ReplayAnswer
 
 ReadSettings = Callable[[str], Notification]
 

@@ -1,16 +1,17 @@
 """What the receiver's tests share: captures, a server on a thread, and a client that sends exact bytes."""
 
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from http.client import HTTPResponse
 from itertools import count
 
 import pytest
+from aiohttp import web
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from postback_receiver import Answer, Capture, CaptureServer, Receiver
+from postback_receiver import Answer, Capture, CaptureServer, Receiver, Tls, capture_app
 from postback_receiver.loop_thread import LoopThread
 
 ANSWER_TIMEOUT_S = 10.0
@@ -46,25 +47,38 @@ def any_capture() -> SearchStrategy[Capture]:
     body = st.binary(max_size=40) | st.text(max_size=20).map(str.encode)
     number = st.integers(0, 2**63 - 1)
     answers = st.builds(
-        Answer, status=st.integers(100, 999), headers=headers, body=body, sent_at_ns=st.none() | wall_ns
+        Answer,
+        status=st.integers(100, 999),
+        headers=headers,
+        body=body,
+        sent_at_ns=st.none() | wall_ns,
+        sent_ns=stamp,
     )
+    own_text = st.none() | st.text(max_size=20)
+    tls = st.builds(Tls, version=st.text(max_size=8), cipher=st.text(max_size=8), server_name=own_text, client=own_text)
     return st.builds(
         Capture,
         id=st.text(),
+        run=st.text(max_size=8),
         endpoint=st.none() | st.text(),
         received_at_ns=wall_ns,
+        connected_ns=stamp,
         monotonic_ns=stamp,
         body_done_ns=stamp,
+        gone_ns=stamp,
         lateness_ns=number,
         connection=st.text(),
         connection_request=number,
         remote=st.text(),
+        tls=st.none() | tls,
         http_version=st.text(),
         method=wire_text,
         target=wire_text,
         headers=headers,
         body=body,
+        trailers=headers,
         truncated=st.booleans(),
+        malformed=own_text,
         answer=st.none() | answers,
         fault=st.none() | st.text(),
     )
@@ -89,6 +103,44 @@ def serve() -> Iterator[Callable[[CaptureServer], CaptureServer]]:
             return started
 
         yield start
+
+
+@asynccontextmanager
+async def running(app: web.Application) -> AsyncGenerator[int]:
+    """Run an aiohttp program on a free port."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+def run_app() -> Iterator[Callable[[web.Application], int]]:
+    """Runs an aiohttp program on a thread of its own until the test ends; its port."""
+    with ExitStack() as stack:
+
+        def start(app: web.Application) -> int:
+            thread = LoopThread(running(app), name="aiohttp program under test")
+            port = thread.start()
+            stack.callback(thread.stop)
+            return port
+
+        yield start
+
+
+@pytest.fixture(params=["capture port", "aiohttp"])
+def listen_on(
+    request: pytest.FixtureRequest,
+    serve: Callable[[CaptureServer], CaptureServer],
+    run_app: Callable[[web.Application], int],
+) -> Callable[..., int]:
+    """Records into a store and answers for endpoints, by each way there is; its port."""
+    if request.param == "aiohttp":
+        return lambda *args, **options: run_app(capture_app(*args, **options))
+    return lambda *args, **options: serve(CaptureServer(*args, **options)).port
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msgspec.structs import replace
 
-from postback_receiver import Answer, Capture, HarFormatError, read_har, write_har
+from json_schema import Schema
+from postback_receiver import Answer, Capture, HarFormatError, Tls, read_har, write_har
 
 # As browsers write them: HTTP/2 with its pseudo-headers, an offset, milliseconds.
 CHROME: dict[str, Any] = {
@@ -65,7 +66,9 @@ def test_captures_written_and_read_are_the_same_captures(
     any_capture: SearchStrategy[Capture], data: st.DataObject
 ) -> None:
     captures = data.draw(st.lists(any_capture, max_size=3))
-    assert read_har(b"".join(write_har(captures))) == sorted(captures, key=lambda one: one.received_at_ns)
+    written = b"".join(write_har(captures))
+    assert read_har(written) == sorted(captures, key=lambda one: one.received_at_ns)
+    HAR_1_2.accept(json.loads(written))
 
 
 @settings(max_examples=50)
@@ -155,13 +158,110 @@ def test_bodies_that_are_not_utf8_are_written_as_base64(new_capture: Callable[[s
     assert entry["request"]["url"] == "http://localhost/postback?click=x"
 
 
-def test_what_was_written_has_what_har_demands(new_capture: Callable[[str], Capture]) -> None:
-    [entry] = json.loads(b"".join(write_har([replace(new_capture("a"), answer=None)])))["log"]["entries"]
-    assert entry.keys() >= {"startedDateTime", "time", "request", "response", "cache", "timings"}
-    both = {"httpVersion", "cookies", "headers", "headersSize", "bodySize"}
-    assert entry["request"].keys() >= {"method", "url", "queryString", *both}
-    assert entry["response"].keys() >= {"status", "statusText", "content", "redirectURL", *both}
-    assert entry["response"]["status"] == 0
+TEXT, NUMBER = {"type": "string"}, {"type": "number", "minimum": 0}
+PAIRS = {
+    "type": "array",
+    "items": {"type": "object", "required": ["name", "value"], "properties": {"name": TEXT, "value": TEXT}},
+}
+MESSAGE: dict[str, Any] = {
+    "httpVersion": TEXT | {"minLength": 1},
+    "cookies": {"type": "array"},
+    "headers": PAIRS,
+    "headersSize": {"const": -1},
+    "bodySize": NUMBER,
+}
+
+
+def all_of(properties: dict[str, Any], **optional: object) -> dict[str, Any]:
+    """An object with these members, perhaps others that are known, and those whose names begin with an underscore."""
+    return {
+        "type": "object",
+        "required": list(properties),
+        "properties": properties | optional,
+        "patternProperties": {"^_": {}},
+        "additionalProperties": False,
+    }
+
+
+# What the specification demands, what Chrome's importer refuses to go without, and what mitmproxy's cannot read.
+HAR_1_2 = Schema(
+    all_of(
+        {
+            "log": all_of(
+                {
+                    "version": {"const": "1.2"},
+                    "creator": all_of({"name": TEXT, "version": TEXT}),
+                    "entries": {
+                        "type": "array",
+                        "items": all_of(
+                            {
+                                "startedDateTime": TEXT | {"pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z$"},
+                                "time": NUMBER,
+                                "request": all_of(
+                                    MESSAGE
+                                    | {
+                                        "method": TEXT,
+                                        "url": TEXT
+                                        | {"pattern": r"^(?i:https?)://[A-Za-z0-9_.:\[\]-]+(/[!-~]*|[?#][!-~]*)?$"},
+                                        "queryString": PAIRS,
+                                    },
+                                    postData=all_of({"mimeType": TEXT, "text": TEXT}, encoding={"const": "base64"}),
+                                ),
+                                "response": all_of(
+                                    MESSAGE
+                                    | {
+                                        "status": NUMBER,
+                                        "statusText": TEXT,
+                                        "redirectURL": TEXT,
+                                        "content": all_of(
+                                            {"size": NUMBER, "mimeType": TEXT, "text": TEXT},
+                                            encoding={"const": "base64"},
+                                        ),
+                                    }
+                                ),
+                                "cache": {"const": {}},
+                                "timings": all_of({"send": NUMBER, "wait": NUMBER, "receive": NUMBER}),
+                            },
+                            connection=TEXT,
+                            comment=TEXT,
+                        ),
+                    },
+                }
+            )
+        }
+    )
+)
+
+
+def test_times_and_troubles_are_told_in_what_har_has_for_them(new_capture: Callable[[str], Capture]) -> None:
+    stamps = {"monotonic_ns": 5_000_000, "body_done_ns": 7_000_000}
+    answered = replace(new_capture("a"), **stamps, answer=Answer(status=200, sent_at_ns=1, sent_ns=10_000_000))
+    broken = replace(
+        new_capture("b"), malformed="no HTTP", method="", target="", http_version="", truncated=True, fault="rst"
+    )
+    secure = replace(
+        new_capture("c"), tls=Tls(version="TLSv1.3", cipher="x"), headers=(("Host", "shop.example:70000"),)
+    )
+    first, second, third = json.loads(b"".join(write_har([answered, broken, secure])))["log"]["entries"]
+    assert first["timings"] == {"send": 2, "wait": 3, "receive": 0}
+    assert first["time"] == 5
+    assert second["comment"] == "malformed: no HTTP; truncated: the body is not all here; fault: rst"
+    assert third["request"]["url"] == "https://localhost/postback?click=x"
+
+
+@pytest.mark.parametrize(
+    ("host", "server"),
+    [
+        ("my_shop.example:8080", "my_shop.example:8080"),
+        ("[::1]:80", "[::1]:80"),
+        *((host, "localhost") for host in ("", "a b", "a..b", "h:70000", "[:::]", "x" * 64, "\xe9", "h/x")),
+    ],
+)
+def test_an_url_names_the_host_only_where_readers_can_take_it(
+    new_capture: Callable[[str], Capture], host: str, server: str
+) -> None:
+    [entry] = json.loads(b"".join(write_har([replace(new_capture("a"), headers=(("Host", host),))])))["log"]["entries"]
+    assert entry["request"]["url"] == f"http://{server}/postback?click=x"
 
 
 def test_entries_come_in_the_order_of_their_times_and_other_schemes_are_passed_over() -> None:

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -10,15 +12,24 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msgspec.structs import replace
 
+from json_schema import Schema
 from postback_receiver import (
     Capture,
     CaptureFormatError,
+    capture_schema,
     capture_to_line,
     iso_to_ns,
     line_to_capture,
     ns_to_iso,
     read_captures,
 )
+
+PUBLISHED = Path(__file__).parents[2] / "docs" / "capture.schema.json"
+SCHEMA = Schema(capture_schema())
+
+
+def test_the_published_schema_is_that_of_the_code() -> None:
+    assert json.loads(PUBLISHED.read_text()) == json.loads(json.dumps(capture_schema())), "run `make docs`"
 
 
 @given(data=st.data())
@@ -29,6 +40,7 @@ def test_a_capture_written_and_read_is_the_same_capture(
     line = capture_to_line(capture)
     assert b"\n" not in line
     assert line_to_capture(line) == capture
+    SCHEMA.accept(json.loads(line))
 
 
 @given(st.binary() | st.text().map(str.encode) | st.recursive(st.none(), st.lists).map(json.dumps).map(str.encode))
@@ -52,21 +64,27 @@ def test_a_line_looks_as_documented(new_capture: Callable[[str], Capture]) -> No
     assert json.loads(capture_to_line(new_capture("7f"))) == {
         "format": "postback-capture/1",
         "id": "7f",
+        "run": "",
         "endpoint": "/",
         "received_at": "2026-05-10T21:07:27.000000Z",
+        "connected_ns": None,
         "monotonic_ns": None,
         "body_done_ns": None,
+        "gone_ns": None,
         "lateness_ns": 0,
         "connection": "c1",
         "connection_request": 1,
         "remote": "127.0.0.1:5000",
+        "tls": None,
         "http_version": "1.1",
         "method": "POST",
         "target": "/postback?click=x",
         "headers": [["Host", "localhost"]],
         "body": "{}",
+        "trailers": [],
         "truncated": False,
-        "answer": {"status": 200, "headers": [], "body": "", "sent_at": None},
+        "malformed": None,
+        "answer": {"status": 200, "headers": [], "body": "", "sent_at": None, "sent_ns": None},
         "fault": None,
     }
 
@@ -93,23 +111,37 @@ def test_a_body_that_is_not_utf8_travels_as_base64(new_capture: Callable[[str], 
     ],
 )
 def test_the_error_names_what_is_wrong(
-    new_capture: Callable[[str], Capture], changes: dict[str, object], complaint: str
+    new_capture: Callable[[str], Capture], changes: dict[str, Any], complaint: str
 ) -> None:
     line = json.loads(capture_to_line(new_capture("a"))) | changes
     with pytest.raises(CaptureFormatError, match=complaint):
         line_to_capture(json.dumps(line))
+    # What a calendar knows, no schema does.
+    assert SCHEMA.takes(line) == (complaint == "received_at" and changes["received_at"][-1:] == "Z")
 
 
 def test_a_line_without_a_body_is_refused(new_capture: Callable[[str], Capture]) -> None:
     line = capture_to_line(new_capture("a")).replace(b'"body":"{}",', b"")
     with pytest.raises(CaptureFormatError, match="neither `body` nor `body_base64`"):
         line_to_capture(line)
+    assert not SCHEMA.takes(json.loads(line))
+
+
+def test_a_line_without_what_came_later_is_complete(new_capture: Callable[[str], Capture]) -> None:
+    capture = new_capture("a")
+    line = json.loads(capture_to_line(capture))
+    later = ("run", "connected_ns", "body_done_ns", "gone_ns", "lateness_ns", "tls", "trailers", "malformed")
+    old = {name: value for name, value in line.items() if name not in later}
+    del old["answer"]["sent_ns"]
+    assert line_to_capture(json.dumps(old)) == capture
+    SCHEMA.accept(old)
 
 
 def test_unknown_keys_of_a_later_version_are_passed_over(new_capture: Callable[[str], Capture]) -> None:
     capture = new_capture("a")
-    line = json.loads(capture_to_line(capture)) | {"tls": {"version": "1.3"}}
+    line = json.loads(capture_to_line(capture)) | {"weather": {"rain": True}}
     assert line_to_capture(json.dumps(line)) == capture
+    SCHEMA.accept(line)
 
 
 def test_lines_are_counted_with_the_blank_ones(new_capture: Callable[[str], Capture]) -> None:

@@ -1,6 +1,7 @@
 """The server records first and answers second, and closes without losing what is under way."""
 
 import asyncio
+import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -20,11 +21,14 @@ from postback_receiver import (
     Reply,
     ReplyScript,
     SqliteStore,
+    StoreError,
     always,
+    reset,
 )
 from postback_receiver.listening import base_url
 
 Serve = Callable[[CaptureServer], CaptureServer]
+ListenOn = Callable[..., int]
 Exchange = Callable[[int, bytes], tuple[HTTPResponse, bytes]]
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -53,66 +57,72 @@ def sqlite_store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 def test_stamps_and_ids_come_from_what_was_passed_in(serve: Serve, exchange: Exchange) -> None:
     store = MemoryStore()
-    server = serve(CaptureServer(store, [Endpoint()], clock=FixedClock(), new_id=iter(["one", "two"]).__next__))
+    server = serve(
+        CaptureServer(store, [Endpoint()], clock=FixedClock(), new_id=iter(["start", "one", "two"]).__next__)
+    )
     exchange(server.port, GET)
     exchange(server.port, GET)
     assert [capture.id for capture in store.captures()] == ["one", "two"]
     capture = store.find("one")
+    assert capture.run == "start"
     assert (capture.received_at_ns, capture.monotonic_ns, capture.body_done_ns) == (FixedClock().now_ns(), 42, 42)
+    assert capture.connected_ns == 42
+    assert capture.answer is not None
+    assert (capture.answer.sent_at_ns, capture.answer.sent_ns) == (FixedClock().now_ns(), 42)
 
 
-def test_the_answer_is_the_reply_and_is_recorded(serve: Serve, exchange: Exchange) -> None:
+def test_the_answer_is_the_reply_and_is_recorded(listen_on: ListenOn, exchange: Exchange) -> None:
     store = MemoryStore()
     reply = Reply(status=202, headers=(("X-Mine", "1"), ("X-Mine", "2")), body=b"\xff\x00")
-    server = serve(CaptureServer(store, [Endpoint(replies=always(reply))]))
-    answer, body = exchange(server.port, GET)
+    port = listen_on(store, [Endpoint(replies=always(reply))])
+    answer, body = exchange(port, GET)
     assert (answer.status, answer.headers.get_all("X-Mine"), body) == (202, ["1", "2"], b"\xff\x00")
     [capture] = store.captures()
     assert capture.answer is not None
     assert (capture.answer.status, capture.answer.headers, capture.answer.body) == (202, reply.headers, reply.body)
 
 
-def test_each_endpoint_answers_for_its_own_paths(serve: Serve, exchange: Exchange) -> None:
+def test_each_endpoint_answers_for_its_own_paths(listen_on: ListenOn, exchange: Exchange) -> None:
     store = MemoryStore()
     endpoints = [Endpoint(prefix=f"/{status}", replies=always(Reply(status=status))) for status in (201, 202)]
-    server = serve(CaptureServer(store, endpoints))
+    port = listen_on(store, endpoints)
     targets = ["/201", "/202/x?y"]
-    assert [exchange(server.port, get(target))[0].status for target in targets] == [201, 202]
+    assert [exchange(port, get(target))[0].status for target in targets] == [201, 202]
     assert [capture.endpoint for capture in store.captures()] == ["/201", "/202"]
 
 
-def test_a_path_of_no_endpoint_is_recorded_and_refused(serve: Serve, exchange: Exchange) -> None:
+def test_a_path_of_no_endpoint_is_recorded_and_refused(listen_on: ListenOn, exchange: Exchange) -> None:
     store = MemoryStore()
-    server = serve(CaptureServer(store, [Endpoint(prefix="/b"), Endpoint(prefix="/a")]))
-    answer, text = exchange(server.port, get("/c"))
+    port = listen_on(store, [Endpoint(prefix="/b"), Endpoint(prefix="/a")])
+    answer, text = exchange(port, get("/c"))
     assert answer.status == 404
     assert text == b"No endpoint takes this path. Endpoints: /a, /b. The request was recorded.\n"
     assert [capture.endpoint for capture in store.captures()] == [None]
 
 
-def test_settings_of_endpoints_are_kept_with_the_captures(serve: Serve) -> None:
+def test_settings_of_endpoints_are_kept_with_the_captures(listen_on: ListenOn) -> None:
     store = MemoryStore()
-    serve(CaptureServer(store, [Endpoint(prefix="/a", settings=b"x = 1"), Endpoint(prefix="/b")]))
+    listen_on(store, [Endpoint(prefix="/a", settings=b"x = 1"), Endpoint(prefix="/b")])
     assert dict(store.endpoints()) == {"/a": b"x = 1", "/b": None}
 
 
-def test_sequences_are_counted_for_each_event(serve: Serve, exchange: Exchange) -> None:
+def test_sequences_are_counted_for_each_event(listen_on: ListenOn, exchange: Exchange) -> None:
     script = ReplyScript([Reply(status=503), Reply(status=200)], key=lambda capture: capture.query)
-    server = serve(CaptureServer(MemoryStore(), [Endpoint(replies=script)]))
+    port = listen_on(MemoryStore(), [Endpoint(replies=script)])
     targets = ["/?event=1", "/?event=2", "/?event=1", "/?event=2", "/?event=1"]
-    statuses = [exchange(server.port, get(target))[0].status for target in targets]
+    statuses = [exchange(port, get(target))[0].status for target in targets]
     assert statuses == [503, 503, 200, 200, 200]
 
 
 def test_a_reply_script_that_fails_is_our_fault_and_says_so(
-    serve: Serve, exchange: Exchange, caplog: pytest.LogCaptureFixture
+    listen_on: ListenOn, exchange: Exchange, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(_capture: Capture) -> Reply:
         raise LookupError("oops")
 
     store = MemoryStore()
-    server = serve(CaptureServer(store, [Endpoint(replies=broken)]))
-    answer, text = exchange(server.port, GET)
+    port = listen_on(store, [Endpoint(replies=broken)])
+    answer, text = exchange(port, GET)
     assert answer.status == 500
     assert b"the receiver's own reply script failed" in text
     assert store.count() == 1
@@ -120,23 +130,63 @@ def test_a_reply_script_that_fails_is_our_fault_and_says_so(
 
 
 def test_a_store_that_fails_means_503_and_nothing_is_acknowledged(
-    sqlite_store: SqliteStore, serve: Serve, exchange: Exchange, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    sqlite_store: SqliteStore, listen_on: ListenOn, exchange: Exchange, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[Capture] = []
-    server = serve(CaptureServer(sqlite_store, [Endpoint()], on_arrival=seen.append, on_capture=seen.append))
+    port = listen_on(sqlite_store, [Endpoint()], on_arrival=seen.append, on_capture=seen.append)
     with closing(sqlite3.connect(tmp_path / "captures.db")) as other:
         other.execute("BEGIN IMMEDIATE")
-        answer, text = exchange(server.port, get("/lost"))
+        answer, text = exchange(port, get("/lost"))
     assert answer.status == 503
     assert text == b"The request could not be recorded and is not acknowledged. Send it again later.\n"
     assert "another program keeps it locked" in caplog.text
-    assert server.store_failures == 1
     assert seen == []
-    assert exchange(server.port, get("/kept"))[0].status == 200
+    assert exchange(port, get("/kept"))[0].status == 200
     assert [capture.target for capture in sqlite_store.captures()] == ["/kept"]
 
 
-def test_observers_hear_of_a_capture_before_and_after_its_answer(serve: Serve, exchange: Exchange) -> None:
+class RefusingStore(MemoryStore):
+    """Cannot keep what arrives at /refused."""
+
+    async def append(self, capture: Capture) -> None:
+        if capture.path == "/refused":
+            raise StoreError(path="memory", reason="it is full")
+        await super().append(capture)
+
+
+def test_what_happened_is_counted(serve: Serve, exchange: Exchange, connect: Callable[[int], socket.socket]) -> None:
+    lost = Endpoint(prefix="/lost", replies=always(Reply(faults=(reset(),))))
+    server = serve(CaptureServer(RefusingStore(), [Endpoint(prefix="/p"), lost], max_body_bytes=3))
+    exchange(server.port, get("/p"))
+    exchange(server.port, get("/elsewhere"))
+    exchange(server.port, get("/refused"))
+    exchange(server.port, b"no HTTP\r\n\r\n")
+    exchange(server.port, b"POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nlong")
+    with pytest.raises(ConnectionResetError):
+        exchange(server.port, get("/lost"))
+    open_connection = connect(server.port)
+    open_connection.sendall(GET)
+    open_connection.recv(1)
+    counts = server.counts
+    assert (counts.captures, counts.unmatched, counts.malformed, counts.truncated) == (6, 2, 1, 1)
+    assert (counts.not_answered, counts.faults, counts.store_failures) == (1, {"reset": 1}, 1)
+    assert counts.connections == 7
+    assert counts.connections_open >= 1
+
+
+def test_several_servers_share_one_port(serve: Serve, connect: Callable[[int], socket.socket]) -> None:
+    stores = [MemoryStore(), MemoryStore()]
+    first = serve(CaptureServer(stores[0], [Endpoint()], reuse_port=True))
+    second = serve(CaptureServer(stores[1], [Endpoint()], reuse_port=True, port=first.port))
+    assert second.port == first.port
+    for _ in range(40):
+        connection = connect(first.port)
+        connection.sendall(GET)
+        connection.recv(1)
+    assert min(store.count() for store in stores) > 0
+
+
+def test_observers_hear_of_a_capture_before_and_after_its_answer(listen_on: ListenOn, exchange: Exchange) -> None:
     heard: list[tuple[str, bool]] = []
 
     def observer(name: str) -> Callable[[Capture], None]:
@@ -144,23 +194,21 @@ def test_observers_hear_of_a_capture_before_and_after_its_answer(serve: Serve, e
             (name, capture.answer is not None and capture.answer.sent_at_ns is not None)
         )
 
-    server = serve(
-        CaptureServer(MemoryStore(), [Endpoint()], on_arrival=observer("arrival"), on_capture=observer("capture"))
-    )
-    exchange(server.port, GET)
-    exchange(server.port, GET)
+    port = listen_on(MemoryStore(), [Endpoint()], on_arrival=observer("arrival"), on_capture=observer("capture"))
+    exchange(port, GET)
+    exchange(port, GET)
     assert heard[:3] == [("arrival", False), ("capture", True), ("arrival", False)]
 
 
 def test_an_observer_that_fails_is_logged_and_the_peer_does_not_notice(
-    serve: Serve, exchange: Exchange, caplog: pytest.LogCaptureFixture
+    listen_on: ListenOn, exchange: Exchange, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(_capture: Capture) -> None:
         raise LookupError("oops")
 
-    server = serve(CaptureServer(MemoryStore(), [Endpoint()], on_arrival=broken, on_capture=broken))
-    assert exchange(server.port, GET)[0].status == 200
-    assert exchange(server.port, GET)[0].status == 200
+    port = listen_on(MemoryStore(), [Endpoint()], on_arrival=broken, on_capture=broken)
+    assert exchange(port, GET)[0].status == 200
+    assert exchange(port, GET)[0].status == 200
     assert "LookupError: oops" in caplog.text
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,19 +12,52 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msgspec.structs import replace
 
-from postback_receiver import Answer, Capture, CaptureLookupError, CaptureStore, MemoryStore, SqliteStore, StoreError
+from postback_receiver import (
+    Answer,
+    Capture,
+    CaptureLookupError,
+    CaptureQuery,
+    CaptureStore,
+    Clock,
+    Evictions,
+    MemoryStore,
+    Retention,
+    SqliteStore,
+    StoreError,
+)
 
 NewCapture = Callable[[str], Capture]
 
 
+class FixedClock:
+    """Stands still."""
+
+    def __init__(self, at_ns: int) -> None:
+        self._at_ns = at_ns
+
+    def now_ns(self) -> int:
+        return self._at_ns
+
+    def monotonic_ns(self) -> int:
+        return 0
+
+
+class OpenNewStore(Protocol):
+    def __call__(self, *, retention: Retention = ..., clock: Clock | None = ...) -> CaptureStore: ...
+
+
 @pytest.fixture(params=["memory", "sqlite"])
-def open_new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], CaptureStore]]:
+def open_new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenNewStore]:
     """Opens empty stores of one kind."""
     with ExitStack() as stack:
 
-        def open_new() -> CaptureStore:
-            path = tmp_path / f"{len(list(tmp_path.glob('*.db')))}.db"
-            store: CaptureStore = SqliteStore(path) if request.param == "sqlite" else MemoryStore()
+        def open_new(*, retention: Retention = Retention(), clock: Clock | None = None) -> CaptureStore:  # noqa: B008 -- frozen
+            store: CaptureStore
+            if request.param == "sqlite":
+                path = tmp_path / f"{len(list(tmp_path.glob('*.db')))}.db"
+                store = SqliteStore(path, retention=retention, clock=clock)
+            else:
+                store = MemoryStore(retention=retention, clock=clock)
             stack.callback(store.close)
             return store
 
@@ -31,7 +65,7 @@ def open_new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[C
 
 
 @pytest.fixture
-def store(open_new_store: Callable[[], CaptureStore]) -> CaptureStore:
+def store(open_new_store: OpenNewStore) -> CaptureStore:
     return open_new_store()
 
 
@@ -49,10 +83,10 @@ def test_a_new_store_is_empty(store: CaptureStore) -> None:
 
 
 # Each example opens its own store, so that sharing the fixture between examples is no mixture of states.
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
 @given(data=st.data())
 def test_a_capture_comes_back_as_it_went_in(
-    open_new_store: Callable[[], CaptureStore], any_capture: SearchStrategy[Capture], data: st.DataObject
+    open_new_store: OpenNewStore, any_capture: SearchStrategy[Capture], data: st.DataObject
 ) -> None:
     store = open_new_store()
     capture = data.draw(any_capture)
@@ -95,6 +129,7 @@ def test_an_id_may_be_shortened_as_long_as_it_is_clear(store: CaptureStore, new_
         ("b", ("b1", "b2"), "fits several captures: b1, b2. Give more"),
         ("x", (), "No capture has an id that starts with 'x'"),
         ("_", (), "No capture"),
+        ("\ud800", (), "No capture"),
     ],
 )
 def test_an_unclear_id_is_an_error_that_helps(
@@ -112,19 +147,86 @@ def test_a_very_unclear_id_lists_only_the_first_few(store: CaptureStore, new_cap
         store.find("0")
 
 
-def test_the_time_an_answer_left_is_noted(store: CaptureStore, new_capture: NewCapture) -> None:
+def test_when_an_answer_left_and_when_the_peer_had_gone_is_noted(store: CaptureStore, new_capture: NewCapture) -> None:
     unanswered = replace(new_capture("b"), answer=None)
 
     async def answer() -> None:
         await store.append(new_capture("a"))
         await store.append(unanswered)
-        for capture_id in ["a", "b", "unknown"]:
-            store.record_answer_sent(capture_id, 17)
+        for capture_id in ["a", "b", "unknown", "\ud800"]:
+            store.record_answer_sent(capture_id, 17, 7)
+        await store.flush()
+        for capture_id in ["a", "b", "unknown", "\ud800"]:
+            store.record_peer_gone(capture_id, 8)
         await store.flush()
 
     asyncio.run(answer())
-    assert store.find("a").answer == Answer(status=200, sent_at_ns=17)
-    assert store.find("b") == unanswered
+    answered = store.find("a")
+    assert (answered.answer, answered.gone_ns) == (Answer(status=200, sent_at_ns=17, sent_ns=7), 8)
+    assert store.find("b") == replace(unanswered, gone_ns=8)
+    assert store.count() == 2
+
+
+def test_reading_goes_on_behind_a_number(store: CaptureStore, new_capture: NewCapture) -> None:
+    keep(store, *map(new_capture, "abc"))
+    numbered = list(store.numbered())
+    assert [(number, capture.id) for number, capture in numbered] == [(1, "a"), (2, "b"), (3, "c")]
+    keep(store, new_capture("d"))
+    assert list(store.captures(after=3)) == [store.find("d")]
+    assert list(store.numbered(after=1)) == [*numbered[1:], (4, store.find("d"))]
+    assert list(store.captures(after=4)) == []
+
+
+def test_a_store_without_limits_evicts_nothing(store: CaptureStore, new_capture: NewCapture) -> None:
+    keep(store, *map(new_capture, "abc"))
+    assert store.evictions() == Evictions()
+
+
+@pytest.mark.parametrize(
+    ("retention", "left"),
+    [
+        (Retention(max_captures=2), "ef"),
+        (Retention(max_bytes=250), "ef"),
+        (Retention(max_bytes=1), "f"),
+        (Retention(max_age_ns=2_500_000_000), "def"),
+        (Retention(max_age_ns=1, max_captures=1), "f"),
+        (Retention(max_captures=6, max_bytes=10_000, max_age_ns=10**12), "abcdef"),
+    ],
+    ids=["number", "bytes", "the-newest-stays", "age", "all", "within"],
+)
+def test_the_oldest_captures_go_first_and_are_counted(
+    open_new_store: OpenNewStore, new_capture: NewCapture, retention: Retention, left: str
+) -> None:
+    captures = [replace(new_capture(one), body=bytes(100), target="/", headers=()) for one in "abcdef"]
+    store = open_new_store(retention=retention, clock=FixedClock(captures[-1].received_at_ns))
+    for one in captures:
+        keep(store, one)
+    gone = captures[: len(captures) - len(left)]
+    assert "".join(capture.id for capture in store.captures()) == left
+    assert store.count() == len(left)
+    assert store.evictions() == Evictions(
+        captures=len(gone),
+        bytes=101 * len(gone),
+        oldest_at_ns=gone[0].received_at_ns if gone else None,
+        newest_at_ns=gone[-1].received_at_ns if gone else None,
+    )
+    first = len(gone) + 1
+    assert [number for number, _ in store.numbered()] == list(range(first, 7))
+    assert [capture.id for capture in store.search(CaptureQuery()).captures] == list(reversed(left))
+
+
+def test_after_an_eviction_numbers_go_on_and_the_evicted_is_unknown(
+    open_new_store: OpenNewStore, new_capture: NewCapture
+) -> None:
+    store = open_new_store(retention=Retention(max_captures=1))
+    keep(store, *map(new_capture, "abc"))
+    store.record_answer_sent("a", 17, 7)
+    keep(store, new_capture("d"))
+    assert [(number, capture.id) for number, capture in store.numbered(after=1)] == [(4, "d")]
+    with pytest.raises(CaptureLookupError):
+        store.find("a")
+    keep(store, new_capture("a"))
+    assert store.find("a").answer == Answer(status=200)
 
 
 def test_settings_of_earlier_endpoints_stay(store: CaptureStore) -> None:
@@ -142,7 +244,8 @@ def test_a_closed_store_takes_nothing_in_and_still_reads(store: CaptureStore, ne
     store.close()
     with pytest.raises(StoreError, match="it is closed"):
         keep(store, new_capture("b"))
-    store.record_answer_sent("a", 17)
+    store.record_answer_sent("a", 17, 7)
+    store.record_peer_gone("a", 8)
     assert [capture.id for capture in store.captures()] == ["a"]
 
 

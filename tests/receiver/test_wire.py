@@ -43,6 +43,7 @@ def test_headers_keep_their_order_case_repeats_and_bytes(receiver: Receiver, exc
         "/%7Euser/%2F?x=%20&y=+&&z",
         '/?raw={Token}&q="<>`|^\\',
         "/?a#b",
+        "/?name=caf\u00e9",
         "http://partner.example/p?q",
         "/?" + "q" * 200_000,
     ],
@@ -50,7 +51,7 @@ def test_headers_keep_their_order_case_repeats_and_bytes(receiver: Receiver, exc
 )
 def test_the_target_is_kept_as_sent(receiver: Receiver, exchange: Exchange, target: str) -> None:
     exchange(receiver.port, f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-    assert only(receiver).target == target
+    assert only(receiver).target.encode("latin-1") == target.encode()
 
 
 def test_a_long_header_and_many_headers_are_taken(receiver: Receiver, exchange: Exchange) -> None:
@@ -88,6 +89,32 @@ def test_chunks_are_joined_and_nothing_else(receiver: Receiver, exchange: Exchan
     capture = only(receiver)
     assert capture.body == b"abc\r\n"
     assert capture.header("transfer-encoding") == ("chunked",)
+
+
+def test_trailers_are_kept_apart_from_headers_and_from_the_next_request(
+    receiver: Receiver, connect: Connect, read_answer: ReadAnswer
+) -> None:
+    connection = connect(receiver.port)
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    connection.sendall(head + b"1\r\na\r\n0\r\nX-Sum: 1\r\nx-sum:\t2 \r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n")
+    read_answer(connection)
+    first, second = receiver.wait_for_count(2)
+    assert (first.body, first.trailers) == (b"a", (("X-Sum", "1"), ("x-sum", "2")))
+    assert (second.headers, second.trailers) == ((("Host", "a"),), ())
+
+
+def test_a_peer_that_closes_its_half_is_answered_and_seen_to_have_gone(receiver: Receiver, connect: Connect) -> None:
+    connection = connect(receiver.port)
+    connection.sendall(b"GET /first HTTP/1.1\r\nHost: a\r\n\r\nGET /last HTTP/1.1\r\nHost: a\r\n\r\n")
+    connection.shutdown(socket.SHUT_WR)
+    received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert received.count(b"HTTP/1.1 200 OK\r\n") == 2
+    first, last = receiver.wait_for_count(2)
+    assert first.gone_ns is None
+    assert last.connected_ns is not None
+    assert last.monotonic_ns is not None
+    assert last.gone_ns is not None
+    assert last.connected_ns <= last.monotonic_ns <= last.gone_ns
 
 
 def test_http_1_0_is_answered_and_closed(receiver: Receiver, connect: Connect) -> None:
@@ -187,30 +214,31 @@ def test_a_body_that_stops_arriving_is_recorded_and_refused(
     assert (capture.body, capture.truncated) == (b"half", True)
 
 
-def test_a_body_that_breaks_its_chunk_framing_is_recorded_up_to_there(
-    serve: Callable[[CaptureServer], CaptureServer], connect: Connect, read_answer: ReadAnswer
+def test_a_body_that_breaks_its_chunk_framing_is_recorded_at_once_with_what_broke_it(
+    receiver: Receiver, connect: Connect, read_answer: ReadAnswer
 ) -> None:
-    store = MemoryStore()
-    server = serve(CaptureServer(store, [Endpoint()], stall_timeout_s=0.2))
-    connection = connect(server.port)
+    connection = connect(receiver.port)
     connection.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n")
     assert connection.recv(100).startswith(b"HTTP/1.1 100")
     connection.sendall(b"4\r\nhalf\r\nnonsense\r\n")
-    answer, _ = read_answer(connection)
-    assert answer.status == 408
-    [capture] = store.captures()
-    assert (capture.body, capture.truncated) == (b"half", True)
+    answer, text = read_answer(connection)
+    assert answer.status == 400
+    reason = "chunk 2 does not begin with its size in hexadecimal and CR LF"
+    assert text == f"This request could not be read as HTTP: {reason}. It was recorded.\n".encode()
+    capture = only(receiver)
+    assert (capture.method, capture.malformed, capture.truncated) == ("POST", reason, True)
+    assert (capture.body, capture.body_done_ns) == (b"halfnonsense\r\n", None)
 
 
 @pytest.mark.parametrize(
     "request_line",
     [
-        pytest.param("GET /?token=hunter2&q=\xe9 HTTP/1.1", id="a raw letter in the target"),
+        pytest.param("GET /?token=hunter2 x HTTP/1.1", id="a blank in the target"),
         pytest.param("GET / HTTP/1.1\r\nContent-Length: hunter2", id="a length that is none"),
         pytest.param("hunter2", id="no HTTP at all"),
     ],
 )
-def test_what_cannot_be_read_as_http_is_counted_and_never_repeated(
+def test_what_cannot_be_read_as_http_is_recorded_counted_and_never_repeated(
     receiver: Receiver, connect: Connect, caplog: pytest.LogCaptureFixture, request_line: str
 ) -> None:
     peer = connect(receiver.port)
@@ -220,7 +248,11 @@ def test_what_cannot_be_read_as_http_is_counted_and_never_repeated(
     assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
     assert b"hunter2" not in answer
     assert receiver.unreadable_requests == 1
-    assert receiver.captures() == []
+    capture = only(receiver)
+    assert capture.malformed is not None
+    assert capture.body == f"{request_line}\r\nHost: x\r\n\r\n".encode("latin-1")
+    assert capture.answer is not None
+    assert capture.answer.status == 400
     assert "could not be read as HTTP" in caplog.text
     assert "hunter2" not in caplog.text
     assert "Traceback" not in caplog.text

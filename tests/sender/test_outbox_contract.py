@@ -55,8 +55,17 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
-async def claim(outbox: Outbox, *, until_ns: int = FOR_EVER, limit: int = 100) -> list[int]:
-    return [entry.id for entry in await outbox.claim(until_ns=until_ns, limit=limit)]
+async def claim(outbox: Outbox, *, until_ns: int = FOR_EVER, limit: int = 100, resends: bool = False) -> list[int]:
+    return [entry.id for entry in await outbox.claim(until_ns=until_ns, limit=limit, resends=resends)]
+
+
+async def next_due(outbox: Outbox) -> tuple[int | None, int | None]:
+    """When the next first send is due, and the next resend."""
+    return await outbox.next_due_ns(resends=False), await outbox.next_due_ns(resends=True)
+
+
+async def waiting(outbox: Outbox) -> list[int]:
+    return [entry.id for entry in await outbox.waiting(after_id=0, limit=100)]
 
 
 async def in_turn(*works: Awaitable[object]) -> list[object]:
@@ -65,12 +74,11 @@ async def in_turn(*works: Awaitable[object]) -> list[object]:
 
 def test_a_new_outbox_is_empty(open_new: OpenNew) -> None:
     outbox = open_new()
-    assert run(in_turn(outbox.counts(), outbox.next_due_ns(), claim(outbox), outbox.log(1))) == [
-        {"waiting": 0, "delivered": 0, "given up": 0, "dropped": 0},
-        None,
-        [],
-        [],
-    ]
+    assert run(
+        in_turn(outbox.counts(), next_due(outbox), claim(outbox), claim(outbox, resends=True), outbox.log(1))
+    ) == [{"waiting": 0, "delivered": 0, "given up": 0, "dropped": 0}, (None, None), [], [], []]
+    assert run(waiting(outbox)) == []
+    assert outbox.last_used_ns is None
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -96,7 +104,7 @@ def test_what_was_accepted_comes_back_as_it_went_in(open_new: OpenNew, accepted:
     outbox = open_new(ordered=False)
 
     async def add_and_claim() -> tuple[list[int], list[Entry]]:
-        return await outbox.add(accepted), await outbox.claim(until_ns=FOR_EVER, limit=10)
+        return await outbox.add(accepted), await outbox.claim(until_ns=FOR_EVER, limit=10, resends=False)
 
     ids, claimed = run(add_and_claim())
     by_id = {entry.id: entry for entry in claimed}
@@ -116,12 +124,13 @@ def test_claims_go_by_due_time_and_then_by_acceptance(open_new: OpenNew) -> None
 
     async def work() -> None:
         assert await outbox.add([draft(due_ns=due_ns) for due_ns in (30, 10, 20, 10)]) == [1, 2, 3, 4]
-        assert await outbox.next_due_ns() == 10
+        assert await next_due(outbox) == (10, None)
         assert await claim(outbox, until_ns=9) == []
         assert await claim(outbox, until_ns=20, limit=1) == [2]
         assert await claim(outbox, until_ns=20) == [4, 3]
         assert await claim(outbox, until_ns=20) == []
-        assert await outbox.next_due_ns() == 30
+        assert await next_due(outbox) == (30, None)
+        assert await claim(outbox, resends=True) == []
         assert await outbox.counts() == {"waiting": 4, "delivered": 0, "given up": 0, "dropped": 0}
 
     run(work())
@@ -134,12 +143,14 @@ def test_an_entry_waits_for_the_end_of_those_before_it_with_its_key(open_new: Op
     async def work() -> None:
         # The second one is due before the first.
         await outbox.add([draft(key="a", due_ns=20), draft(key="a", due_ns=10), draft(key="b", due_ns=30), draft()])
-        assert await outbox.next_due_ns() == 0
+        assert await next_due(outbox) == (0, None)
         assert await claim(outbox) == [4, 1, 3]
         await outbox.record(1, attempt(1, "no connection"), due_ns=500)
         assert await claim(outbox) == []
-        await outbox.record(1, attempt(2), outcome=outcome)
-        assert await outbox.next_due_ns() == 10
+        assert await next_due(outbox) == (None, 500)
+        assert await claim(outbox, resends=True) == [1]
+        assert await outbox.record(1, attempt(2), outcome=outcome)
+        assert await next_due(outbox) == (10, None)
         assert await outbox.add([draft(key="a")]) == [5]
         assert await claim(outbox) == [2]
         assert (await outbox.counts())[outcome] == 1
@@ -153,14 +164,14 @@ def test_without_an_order_nothing_waits_for_its_key(open_new: OpenNew) -> None:
     async def work() -> None:
         await outbox.add([draft(key="a", due_ns=2), draft(key="a", due_ns=1)])
         assert await claim(outbox) == [2, 1]
-        await outbox.record(1, attempt(1), outcome="delivered")
-        await outbox.record(2, attempt(1), outcome="delivered")
+        assert not await outbox.record(1, attempt(1), outcome="delivered")
+        assert not await outbox.record(2, attempt(1), outcome="delivered")
         assert await claim(outbox) == []
 
     run(work())
 
 
-def test_the_log_has_every_attempt_and_a_released_entry_its_new_due_time(open_new: OpenNew) -> None:
+def test_the_log_has_every_attempt_and_an_entry_its_new_due_time(open_new: OpenNew) -> None:
     outbox = open_new()
 
     async def work() -> None:
@@ -170,10 +181,13 @@ def test_the_log_has_every_attempt_and_a_released_entry_its_new_due_time(open_ne
             number=1, started_at_ns=5, finished_at_ns=7, failure="error answer", status=503, detail="half \ud800"
         )
         await outbox.record(1, failed, due_ns=70)
+        # That ended the claim; there is none left to give back.
         await outbox.release([1, 2, 99])
-        (again,) = await outbox.claim(until_ns=70, limit=5)
+        assert await claim(outbox, until_ns=69, resends=True) == []
+        (again,) = await outbox.claim(until_ns=70, limit=5, resends=True)
         assert (again.id, again.attempts, again.due_ns) == (1, 1, 70)
         await outbox.record(1, None, due_ns=80)
+        assert await claim(outbox, resends=True) == [1]
         await outbox.record(1, attempt(2), outcome="delivered", reason="half \ud800")
         await outbox.release([1])
         first, second = await outbox.log(1)
@@ -193,20 +207,23 @@ def test_the_log_has_every_attempt_and_a_released_entry_its_new_due_time(open_ne
         (3, 1, "entry 3 of the outbox is not claimed"),
         (1, 1, "1 attempts in its log: expected number 2, got 1"),
         (1, 3, "expected number 2, got 3"),
+        (4, 1, "entry 4 of the outbox is not claimed"),
     ],
 )
 def test_a_record_that_does_not_fit_is_refused(open_new: OpenNew, entry_id: int, number: int, message: str) -> None:
-    """Entry 2 is behind another one, entry 3 has ended."""
+    """Entry 2 is behind another one, entry 3 has ended, and entry 4 was tried and not claimed again."""
     outbox = open_new()
 
     async def work() -> None:
-        await outbox.add([draft(key="a"), draft(key="a"), draft()])
+        await outbox.add([draft(key="a"), draft(key="a"), draft(), draft()])
         await claim(outbox)
-        await outbox.record(1, attempt(1, "no connection"), due_ns=5)
+        for one in (1, 4):
+            await outbox.record(one, attempt(1, "no connection"), due_ns=5)
+        assert await claim(outbox, resends=True, limit=1) == [1]
         await outbox.record(3, attempt(1), outcome="delivered")
         with pytest.raises(OutboxError, match=message):
             await outbox.record(entry_id, attempt(number), outcome="delivered")
-        assert [len(await outbox.log(one)) for one in (1, 2, 3, 99)] == [1, 0, 1, 0]
+        assert [len(await outbox.log(one)) for one in (1, 2, 3, 4, 99)] == [1, 0, 1, 1, 0]
         assert (await outbox.counts())["delivered"] == 1
 
     run(work())
@@ -232,7 +249,11 @@ def test_a_closed_outbox_does_nothing_more(open_new: OpenNew) -> None:
     outbox = open_new()
     outbox.close()
     outbox.close()
-    for work in (outbox.add([draft()]), outbox.counts(), outbox.claim(until_ns=0, limit=1), outbox.log(1)):
+    for work in (
+        *(outbox.add([draft()]), outbox.publish(), outbox.discard(), outbox.waiting(after_id=0, limit=1)),
+        *(outbox.claim(until_ns=0, limit=1, resends=False), outbox.next_due_ns(resends=True), outbox.release([1])),
+        *(outbox.record(1, None, due_ns=0), outbox.counts(), outbox.log(1)),
+    ):
         with pytest.raises(OutboxError, match="closed"):
             run(work)
 
@@ -255,52 +276,167 @@ def test_a_caller_that_is_cancelled_claims_nothing_and_stops_nobody(open_new: Op
     run(work())
 
 
+def test_what_waits_comes_in_pages_in_the_order_of_acceptance(open_new: OpenNew) -> None:
+    """Also what is claimed, or behind another, or was tried; and a last page that is as full as the others."""
+    outbox = open_new()
+
+    async def work() -> None:
+        await outbox.add([draft(str(number), key="k" if number < 5 else "", due_ns=-number) for number in range(10)])
+        await claim(outbox, limit=4)
+        await outbox.record(10, attempt(1), outcome="delivered")
+        await outbox.record(9, attempt(1, "no connection"), due_ns=5)
+        await outbox.add([draft()], held=True)
+        seen: list[Entry] = []
+        while page := await outbox.waiting(after_id=seen[-1].id if seen else 0, limit=3):
+            assert len(page) == 3
+            seen += page
+        assert [entry.id for entry in seen] == list(range(1, 10))
+        assert [entry.event.values["ActionId"] for entry in seen] == [str(number) for number in range(9)]
+        assert [entry.attempts for entry in seen] == [0] * 8 + [1]
+
+    run(work())
+
+
+def test_what_is_held_is_not_there_before_it_is_published(open_new: OpenNew) -> None:
+    outbox = open_new()
+
+    async def work() -> None:
+        await outbox.add([draft(key="a", due_ns=9)])
+        held = await outbox.add([draft(key="a"), draft(key="b"), draft()], held=True)
+        held += await outbox.add([draft(key="b"), draft()], held=True)
+        assert await waiting(outbox) == [1]
+        assert await next_due(outbox) == (9, None)
+        assert await claim(outbox) == [1]
+        assert (await outbox.counts())["waiting"] == 1
+        # The first of its key ends, and what is held stays where it is.
+        assert not await outbox.record(1, attempt(1), outcome="delivered")
+        assert await claim(outbox) == []
+
+        await outbox.publish()
+        assert await waiting(outbox) == held
+        assert await claim(outbox) == [held[0], held[1], held[2], held[4]]
+        assert await outbox.record(held[1], attempt(1), outcome="delivered")
+        assert await claim(outbox) == [held[3]]
+        await outbox.publish()
+        assert await claim(outbox) == []
+
+    run(work())
+
+
+def test_what_was_held_comes_after_what_was_there_before_with_its_key(open_new: OpenNew) -> None:
+    outbox = open_new()
+
+    async def work() -> None:
+        await outbox.add([draft(key="a", due_ns=9)])
+        await outbox.add([draft(key="a"), draft(key="a")], held=True)
+        await outbox.publish()
+        for expected in (1, 2, 3):
+            assert await claim(outbox) == [expected]
+            assert await outbox.record(expected, attempt(1), outcome="delivered") == (expected < 3)
+
+    run(work())
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["the one before ended", "the one before waits"])
+def test_what_is_discarded_was_never_there(open_new: OpenNew, *, ends: bool) -> None:
+    """What was accepted meanwhile, by somebody else, with the same key, does not wait for what never came."""
+    outbox = open_new()
+
+    async def work() -> None:
+        await outbox.add([draft(key="a")])
+        await outbox.add([draft(key="a"), draft(key="b")], held=True)
+        later = await outbox.add([draft(key="a"), draft(key="b")])
+        await claim(outbox, limit=1)
+        if ends:
+            await outbox.record(1, attempt(1), outcome="delivered")
+        await outbox.discard()
+        if not ends:
+            assert await claim(outbox) == later[1:]
+            assert await outbox.record(1, attempt(1), outcome="delivered")
+            assert await claim(outbox) == later[:1]
+        else:
+            assert await claim(outbox) == later
+        assert await waiting(outbox) == later
+        await outbox.publish()
+        assert await waiting(outbox) == later
+
+    run(work())
+
+
 class Model:
-    """What may be claimed: what waits unclaimed, and is the first of its key if an order is kept."""
+    """What may be claimed: what waits unclaimed, and is the first of its key if an order is kept.
+
+    An entry is its key, due time and number of attempts. What is held keeps what comes after it from being first, too.
+    """
 
     def __init__(self, *, ordered: bool) -> None:
         self.ordered = ordered
-        self.waiting: dict[int, tuple[str, int]] = {}
+        self.waiting: dict[int, tuple[str, int, int]] = {}
+        self.held: dict[int, tuple[str, int, int]] = {}
         self.claimed: set[int] = set()
 
-    def claimable(self, until_ns: int) -> list[int]:
+    def claimable(self, until_ns: int, *, resends: bool) -> list[int]:
         firsts: dict[str, int] = {}
-        for one, (key, _) in sorted(self.waiting.items()):
+        for one, (key, _, _) in sorted((self.waiting | self.held).items()):
             firsts.setdefault(key, one)
         found = [
             (due_ns, one)
-            for one, (key, due_ns) in self.waiting.items()
-            if one not in self.claimed and due_ns <= until_ns and (not self.ordered or not key or firsts[key] == one)
+            for one, (key, due_ns, attempts) in self.waiting.items()
+            if one not in self.claimed
+            and (attempts > 0) == resends
+            and due_ns <= until_ns
+            and (not self.ordered or not key or firsts[key] == one)
         ]
         return [one for _, one in sorted(found)]
 
 
-async def add_or_claim(outbox: Outbox, model: Model, data: st.DataObject) -> None:
+async def add_some(outbox: Outbox, model: Model, data: st.DataObject) -> None:
+    new = data.draw(st.lists(st.tuples(st.sampled_from(["", "a", "b"]), st.integers(0, 9), st.just(0)), max_size=4))
+    held = data.draw(st.booleans())
+    ids = await outbox.add([draft(key=key, due_ns=due_ns) for key, due_ns, _ in new], held=held)
+    (model.held if held else model.waiting).update(zip(ids, new, strict=True))
+
+
+async def publish_or_discard(outbox: Outbox, model: Model, data: st.DataObject) -> None:
     if data.draw(st.booleans()):
-        new = data.draw(st.lists(st.tuples(st.sampled_from(["", "a", "b"]), st.integers(0, 9)), max_size=4))
-        ids = await outbox.add([draft(key=key, due_ns=due_ns) for key, due_ns in new])
-        model.waiting.update(zip(ids, new, strict=True))
+        await outbox.publish()
+        model.waiting |= model.held
     else:
-        until_ns, limit = data.draw(st.integers(0, 9)), data.draw(st.integers(1, 3))
-        expected = model.claimable(until_ns)[:limit]
-        assert await claim(outbox, until_ns=until_ns, limit=limit) == expected
-        model.claimed.update(expected)
+        await outbox.discard()
+    model.held.clear()
+
+
+async def claim_some(outbox: Outbox, model: Model, data: st.DataObject) -> None:
+    until_ns, limit, resends = data.draw(st.integers(0, 9)), data.draw(st.integers(1, 3)), data.draw(st.booleans())
+    expected = model.claimable(until_ns, resends=resends)[:limit]
+    assert await claim(outbox, until_ns=until_ns, limit=limit, resends=resends) == expected
+    model.claimed.update(expected)
 
 
 async def settle_one(outbox: Outbox, model: Model, data: st.DataObject) -> None:
-    one = data.draw(st.sampled_from(sorted(model.claimed)))
-    choice = data.draw(st.sampled_from(["release", "end", "again"]))
-    if choice == "again":
-        due_ns = data.draw(st.integers(0, 9))
-        await outbox.record(one, None, due_ns=due_ns)
-        model.waiting[one] = (model.waiting[one][0], due_ns)
+    if not model.claimed:
         return
+    one = data.draw(st.sampled_from(sorted(model.claimed)))
+    key, due_ns, attempts = model.waiting[one]
+    had = model.claimable(9, resends=False)
     model.claimed.remove(one)
-    if choice == "release":
-        await outbox.release([one])
-    else:
-        await outbox.record(one, None, outcome="delivered")
-        del model.waiting[one]
+    match data.draw(st.sampled_from(["release", "end", "again", "fail"])):
+        case "release":
+            await outbox.release([one])
+        case "end":
+            del model.waiting[one]
+            has_advanced = await outbox.record(one, None, outcome="delivered")
+            assert has_advanced == (model.claimable(9, resends=False) != had)
+        case "again":
+            due_ns = data.draw(st.integers(0, 9))
+            await outbox.record(one, None, due_ns=due_ns)
+            model.waiting[one] = (key, due_ns, attempts)
+        case _:
+            await outbox.record(one, attempt(attempts + 1, "no connection"), due_ns=due_ns)
+            model.waiting[one] = (key, due_ns, attempts + 1)
+
+
+STEPS = (add_some, publish_or_discard, claim_some, claim_some, settle_one, settle_one)
 
 
 @pytest.mark.parametrize("ordered", [True, False], ids=["ordered", "not ordered"])
@@ -313,12 +449,14 @@ def test_whatever_happens_each_entry_is_claimed_in_its_turn(
 
     async def play() -> None:
         for _ in range(data.draw(st.integers(0, 20))):
-            settles = bool(model.claimed) and data.draw(st.booleans())
-            await (settle_one if settles else add_or_claim)(outbox, model, data)
-        left = model.claimable(9)
-        assert await outbox.next_due_ns() == min((model.waiting[one][1] for one in left), default=None)
-        assert await claim(outbox) == left
+            await data.draw(st.sampled_from(STEPS))(outbox, model, data)
+        for resends in (True, False):
+            left = model.claimable(9, resends=resends)
+            due_ns = min((model.waiting[one][1] for one in left), default=None)
+            assert await outbox.next_due_ns(resends=resends) == due_ns
+            assert await claim(outbox, resends=resends) == left
         assert (await outbox.counts())["waiting"] == len(model.waiting)
+        assert await waiting(outbox) == sorted(model.waiting)
 
     run(play())
     outbox.close()

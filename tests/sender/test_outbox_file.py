@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from postback_sender import Event, NotificationSource
+from postback_sender.event import encode_event
 from postback_sender.outbox import sqlite_schema as schema
-from postback_sender.outbox.entry import Draft, LoggedAttempt
+from postback_sender.outbox.entry import Draft, Entry, LoggedAttempt
 from postback_sender.outbox.errors import EntryLookupError, OutboxError
-from postback_sender.outbox.sqlite_file import Synchronous, open_for_writing
+from postback_sender.outbox.sqlite_file import APPLICATION_ID, Synchronous, open_for_writing
 from postback_sender.outbox.sqlite_listing import OutboxFile
 from postback_sender.outbox.sqlite_outbox import SqliteOutbox
 
@@ -47,7 +48,7 @@ def add(path: Path, *drafts: Draft, source: NotificationSource = SOURCE, to: str
 def claim(path: Path, *, source: NotificationSource = SOURCE, to: str | None = None, ordered: bool = True) -> list[int]:
     async def claim_all() -> list[int]:
         async with SqliteOutbox(path, source, to=to, ordered=ordered) as outbox:
-            return [entry.id for entry in await outbox.claim(until_ns=FOR_EVER, limit=100)]
+            return [entry.id for entry in await outbox.claim(until_ns=FOR_EVER, limit=100, resends=False)]
 
     return asyncio.run(claim_all())
 
@@ -55,7 +56,7 @@ def claim(path: Path, *, source: NotificationSource = SOURCE, to: str | None = N
 def give_up(path: Path, *entry_ids: int) -> None:
     async def give_up_all() -> None:
         async with SqliteOutbox(path, SOURCE, ordered=False) as outbox:
-            await outbox.claim(until_ns=FOR_EVER, limit=100)
+            await outbox.claim(until_ns=FOR_EVER, limit=100, resends=False)
             for entry_id in entry_ids:
                 await outbox.record(entry_id, ATTEMPT, outcome="given up", reason="no retry is left")
 
@@ -127,20 +128,116 @@ def test_a_newer_file_is_left_alone_and_says_what_to_do(path: Path) -> None:
     add(path, draft())
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute("PRAGMA user_version = 2")
-    with pytest.raises(OutboxError, match="version 2, and this Postback Kit knows versions up to 1"):
+        connection.execute("PRAGMA user_version = 3")
+    with pytest.raises(OutboxError, match="version 3, and this Postback Kit knows versions up to 2"):
         SqliteOutbox(path, SOURCE)
-    with pytest.raises(OutboxError, match="version 2"):
+    with pytest.raises(OutboxError, match="version 3"):
         OutboxFile(path)
 
 
-def test_a_damaged_entry_is_named_and_nothing_is_claimed_with_it(path: Path) -> None:
+def test_a_damaged_entry_is_named_and_keeps_no_other_from_being_sent(path: Path) -> None:
     add(path, draft("a"), draft("b"))
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE event SET line = '{' WHERE entry = 2")
+
+    async def claim_both() -> list[Entry]:
+        async with SqliteOutbox(path, SOURCE) as outbox:
+            return await outbox.claim(until_ns=FOR_EVER, limit=2, resends=False)
+
+    whole, damaged = asyncio.run(claim_both())
+    assert whole.event == draft("a").event
     with pytest.raises(OutboxError, match="entry 2 of the outbox holds something that is not an event"):
-        claim(path)
+        _ = damaged.event
     assert OutboxFile(path).counts()["waiting"] == 2
+
+
+def test_what_was_held_ends_with_its_process_and_holds_nobody_up(path: Path) -> None:
+    """As does what was accepted after it with the same key."""
+
+    async def hold(outbox: SqliteOutbox) -> None:
+        await outbox.add([draft("a")])
+        await outbox.add([draft("a"), draft("b")], held=True)
+        await outbox.add([draft("b")])
+        assert [entry.id for entry in OutboxFile(path).latest()] == [4, 1]
+        assert OutboxFile(path).counts()["waiting"] == 2
+        with pytest.raises(EntryLookupError):
+            OutboxFile(path).entry(2)
+
+    with closing(SqliteOutbox(path, SOURCE)) as outbox:
+        asyncio.run(hold(outbox))
+    assert claim(path) == [1, 4]
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT entry FROM event").fetchall() == [(1,), (4,)]
+
+
+def test_a_file_of_the_version_before_is_opened_and_goes_on(path: Path) -> None:
+    """What was claimed there waits again; the log, the order and what has ended are as they were."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(VERSION_1)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("PRAGMA journal_mode = WAL")
+        states = {1: 11, 2: 3, 3: 1, 4: 2, 5: 3}
+        for one, state in states.items():
+            key, tried = "k" if one <= 3 else "", int(one == 5)
+            connection.execute("INSERT INTO entry VALUES (?, 1, 1, ?, 7, ?, ?, 1, '')", (one, key, state, tried))
+            connection.execute("INSERT INTO event VALUES (?, ?)", (one, encode_event(draft(str(one)).event)))
+        connection.execute("INSERT INTO attempt VALUES (5, 1, 1, 2, 3, 'no connection', NULL, 'x')")
+        connection.execute("INSERT INTO source VALUES (1, 'n.toml', 'as it was', '{}')")
+        connection.execute("INSERT INTO lane VALUES (1, 'n.toml', '', '', 1)")
+    assert OutboxFile(path).counts() == {"waiting": 4, "delivered": 1, "given up": 0, "dropped": 0}
+
+    async def go_on() -> None:
+        async with SqliteOutbox(path, SOURCE) as outbox:
+            assert [one.id for one in await outbox.claim(until_ns=FOR_EVER, limit=9, resends=False)] == [2, 4]
+            (tried,) = await outbox.claim(until_ns=FOR_EVER, limit=9, resends=True)
+            assert (tried.id, tried.attempts, tried.event) == (5, 1, draft("5").event)
+            assert [one.detail for one in await outbox.log(5)] == ["x"]
+            assert await outbox.record(2, ATTEMPT, outcome="delivered")
+            assert [one.id for one in await outbox.claim(until_ns=FOR_EVER, limit=9, resends=False)] == [3]
+            assert await outbox.add([draft("k")]) == [6]
+
+    asyncio.run(go_on())
+    assert OutboxFile(path).counts() == {"waiting": 4, "delivered": 2, "given up": 0, "dropped": 0}
+    assert shape_of(path) == shape_of_a_new_one(path.with_name("new.sqlite"))
+
+
+# As the release before made them.
+VERSION_1 = """
+    CREATE TABLE source (id INTEGER PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL, files TEXT NOT NULL);
+    CREATE TABLE lane (
+        id INTEGER PRIMARY KEY, notification TEXT NOT NULL, target TEXT NOT NULL, target_digest TEXT NOT NULL,
+        ordered INTEGER NOT NULL, UNIQUE (notification, target_digest)
+    );
+    CREATE TABLE entry (
+        id INTEGER PRIMARY KEY, lane INTEGER NOT NULL, source INTEGER NOT NULL, key TEXT NOT NULL,
+        due_ns INTEGER NOT NULL, state INTEGER NOT NULL, attempts INTEGER NOT NULL, round INTEGER NOT NULL,
+        reason TEXT NOT NULL
+    );
+    CREATE TABLE event (entry INTEGER PRIMARY KEY, line BLOB NOT NULL);
+    CREATE TABLE attempt (
+        entry INTEGER NOT NULL, round INTEGER NOT NULL, number INTEGER NOT NULL, started_at_ns INTEGER NOT NULL,
+        finished_at_ns INTEGER NOT NULL, failure TEXT NOT NULL, status INTEGER, detail TEXT NOT NULL,
+        PRIMARY KEY (entry, round, number)
+    ) WITHOUT ROWID;
+    CREATE INDEX entry_due ON entry (lane, due_ns, id) WHERE state = 2;
+    CREATE INDEX entry_queue ON entry (lane, key, id) WHERE state < 10 AND key <> '';
+"""
+
+
+def shape_of(path: Path) -> list[object]:
+    """Every table with its columns, and every index as it was made."""
+    with closing(sqlite3.connect(path)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        columns = [connection.execute("SELECT name, type, pk FROM pragma_table_info(?)", (one,)) for one in tables]
+        indexes = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name")
+        version = connection.execute("PRAGMA user_version")
+        return [tables, *(rows.fetchall() for rows in (*columns, indexes, version))]
+
+
+def shape_of_a_new_one(path: Path) -> list[object]:
+    SqliteOutbox(path, SOURCE).close()
+    return shape_of(path)
 
 
 def test_only_our_own_folder_is_made(tmp_path: Path) -> None:
@@ -159,7 +256,7 @@ def test_a_power_cut_is_survived_on_demand(path: Path, synchronous: Synchronous,
 STEPS_PER_TICK = 10
 
 
-def steps(connection: sqlite3.Connection, statement: str, values: tuple[int | str, ...]) -> int:
+def steps(connection: sqlite3.Connection, statement: str, values: tuple[int | str | None, ...]) -> int:
     """How many steps SQLite's machine takes for a statement, to the nearest ten."""
     ticks: list[None] = []
     connection.set_progress_handler(lambda: ticks.append(None), STEPS_PER_TICK)
@@ -171,21 +268,24 @@ def steps(connection: sqlite3.Connection, statement: str, values: tuple[int | st
 @pytest.mark.parametrize(
     ("statement", "values"),
     [
-        (schema.SELECT_CLAIMABLE, (1, FOR_EVER, 1)),
-        (schema.NEXT_DUE, (1,)),
-        (schema.ADVANCE, (1, 1)),
-        (schema.INSERT_ENTRY, (10**6, 1, 1, "all", 0, True)),
+        (schema.SELECT_DUE, (1, False, FOR_EVER, 1)),
+        (schema.SELECT_DUE, (1, True, FOR_EVER, 1)),
+        (schema.ADVANCE, (1, '["all"]')),
+        (schema.INSERT_ENTRY, (10**6, 1, 1, "all", 0, None)),
+        (schema.HAS_BEHIND, (1, 10**6)),
+        (schema.RECORD, ('[[1, 1, 0, 2, ""]]',)),
+        (schema.SELECT_WAITING, (1, 19_990, 100)),
     ],
-    ids=["claim", "next due", "advance", "add"],
+    ids=["claim", "claim resends", "advance", "add", "look for more", "record", "a page"],
 )
 def test_what_a_sender_does_among_very_many_entries_touches_few(
-    path: Path, statement: str, values: tuple[int | str, ...]
+    path: Path, statement: str, values: tuple[int | str | None, ...]
 ) -> None:
-    """Half of them have one key and wait for its first entry, which was claimed; the others have ended."""
+    """Half of them have one key and wait for its first entry; the others have ended."""
     total = 20_000
     with closing(open_for_writing(path)) as connection:
         connection.execute("BEGIN")
-        rows = ((one, "all" if one % 2 else "", 11 if one % 2 == 0 else 3 if one == 1 else 1) for one in range(total))
+        rows = ((one, "all" if one % 2 else "", 11 if one % 2 == 0 else 2 if one == 1 else 1) for one in range(total))
         connection.executemany("INSERT INTO entry VALUES (?, 1, 1, ?, 0, ?, 0, 1, '')", rows)
         connection.execute("UPDATE entry SET state = 11 WHERE id = 1")
         assert steps(connection, "SELECT count(*) FROM entry WHERE due_ns = 0", ()) > total
@@ -235,6 +335,53 @@ def test_a_full_disk_refuses_what_it_cannot_hold_whole_and_keeps_the_rest(path: 
     assert sorted(entry.id for entry in file.latest()) == accepted
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM event").fetchone() == (len(accepted),)
+
+
+FULL_WHILE_CLAIMING = """
+import asyncio, json, resource, sys
+from postback_sender import Event, NotificationSource
+from postback_sender.outbox.entry import Draft, LoggedAttempt
+from postback_sender.outbox.errors import OutboxError
+from postback_sender.outbox.sqlite_outbox import SqliteOutbox
+from datetime import UTC, datetime
+
+EVENT = Event(kind="job_completion", at=datetime(2026, 5, 11, tzinfo=UTC), values={})
+FAR = 2**63 - 1
+
+async def main():
+    async with SqliteOutbox(sys.argv[1], NotificationSource(name="n.toml", text="")) as outbox:
+        await outbox.add([Draft(event=EVENT, key=key, due_ns=0) for key in ("a", "a", "b", "")])
+        ours = [one.id for one in await outbox.claim(until_ns=FAR, limit=2, resends=False)]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        # One group: the thread is busy with nothing else, and takes up what came together.
+        big = LoggedAttempt(number=1, started_at_ns=1, finished_at_ns=2, detail="x" * 100_000)
+        together = await asyncio.gather(
+            outbox.record(ours[0], big, outcome="delivered"),
+            outbox.release([ours[1]]),
+            outbox.record(ours[0], big, outcome="delivered"),
+            return_exceptions=True,
+        )
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        refused = [isinstance(one, OutboxError) for one in together]
+        # The claim is there as before: it can be recorded, nobody else gets it, and nothing of its key comes forward.
+        others = [one.id for one in await outbox.claim(until_ns=FAR, limit=9, resends=False)]
+        await outbox.record(ours[0], LoggedAttempt(number=1, started_at_ns=1, finished_at_ns=2), outcome="delivered")
+        then = [one.id for one in await outbox.claim(until_ns=FAR, limit=9, resends=False)]
+        log = len(await outbox.log(ours[0]))
+    print(json.dumps([ours, refused, others, then, log]))
+
+asyncio.run(main())
+"""
+
+
+def test_what_a_full_disk_undoes_is_undone_in_the_claims_as_well(path: Path) -> None:
+    command = [sys.executable, "-c", FULL_WHILE_CLAIMING, str(path)]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    ours, refused, others, then, log = json.loads(done.stdout)
+    assert (ours, refused[0], refused[2]) == ([1, 3], True, True)
+    # Whether what was given back shared the fate of the others depends on who came into which group.
+    assert others == ([4] if refused[1] else [3, 4])
+    assert (then, log) == ([2], 1)
 
 
 def test_whoever_retries_starts_a_new_round_in_the_old_order(path: Path) -> None:

@@ -1,22 +1,15 @@
 """Recorded requests go out again byte for byte and on time, and whatever a server does is an outcome."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import cast
+from collections.abc import Callable
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from postback_sender import TargetError
 from postback_sender.clock import SystemClock
-from postback_sender.delivery.retry import Failure
-from postback_sender.matcher import MAX_ANSWER_BYTES
-from postback_sender.replay.answer import BrokenAnswerError, ReplayAnswer, parse_chunk_size, parse_head
-from postback_sender.replay.connections import Connections
+from postback_sender.delivery.answer import Answer
+from postback_sender.delivery.origin import Origin
 from postback_sender.replay.replayer import Replayed, Replayer
 from postback_sender.replay.request import (
     Destination,
@@ -80,8 +73,8 @@ class LateClock:
 async def replay_on(clock: LateClock, gaps_ns: list[int]) -> list[Replayed]:
     """Replay requests so far apart, which are answered at once."""
 
-    async def exchange(_data: bytes, _method: str) -> ReplayAnswer:
-        return ReplayAnswer(sent_ns=clock.monotonic_ns(), finished_ns=clock.monotonic_ns(), status=200)
+    async def exchange(_origin: Origin, _data: bytes, _method: str) -> Answer:
+        return Answer(sent_ns=clock.monotonic_ns(), finished_ns=clock.monotonic_ns(), status=200)
 
     times_ns = [sum(gaps_ns[:place]) for place in range(len(gaps_ns) + 1)]
     done: list[Replayed] = []
@@ -111,14 +104,14 @@ def test_no_more_requests_are_under_way_than_allowed(concurrency: int) -> None:
     async def replay() -> int:
         under_way = most = 0
 
-        async def exchange(_data: bytes, _method: str) -> ReplayAnswer:
+        async def exchange(_origin: Origin, _data: bytes, _method: str) -> Answer:
             nonlocal under_way, most
             under_way += 1
             most = max(most, under_way)
             for _ in range(5):
                 await asyncio.sleep(0)
             under_way -= 1
-            return ReplayAnswer(status=200)
+            return Answer(status=200)
 
         replayer = Replayer(HERE, exchange, clock=LateClock(0), concurrency=concurrency)
         await replayer.replay(lambda _place, _round: RECORDED, schedule_of([0] * 20, speed=None), lambda _done: None)
@@ -131,10 +124,10 @@ def test_stopping_finishes_what_is_under_way_and_cutting_does_not() -> None:
     async def replay(end: Callable[[Replayer], None]) -> int:
         started, released = asyncio.Event(), asyncio.Event()
 
-        async def exchange(_data: bytes, _method: str) -> ReplayAnswer:
+        async def exchange(_origin: Origin, _data: bytes, _method: str) -> Answer:
             started.set()
             await released.wait()
-            return ReplayAnswer(status=200)
+            return Answer(status=200)
 
         done: list[Replayed] = []
         replayer = Replayer(HERE, exchange, clock=SystemClock(), concurrency=1)
@@ -155,8 +148,8 @@ def test_a_fault_of_whoever_listens_ends_the_replay_and_is_told() -> None:
         raise ZeroDivisionError
 
     async def replay() -> None:
-        async def exchange(_data: bytes, _method: str) -> ReplayAnswer:
-            return ReplayAnswer(status=200)
+        async def exchange(_origin: Origin, _data: bytes, _method: str) -> Answer:
+            return Answer(status=200)
 
         replayer = Replayer(HERE, exchange, clock=SystemClock())
         await replayer.replay(lambda _place, _round: RECORDED, schedule_of([0, 3600 * SECOND]), break_down)
@@ -264,178 +257,3 @@ def test_a_header_that_cannot_be_set_is_refused_without_its_value(text: str) -> 
 def test_what_would_be_another_request_on_the_wire_is_not_sent(changes: dict[str, str]) -> None:
     assert unsendable(RECORDED) is None
     assert unsendable(replace(RECORDED, **changes)) is not None
-
-
-@given(st.binary(max_size=60) | st.binary(max_size=40).map(b"HTTP/1.1 200 OK\r\n".__add__))
-def test_any_bytes_are_the_head_of_an_answer_or_our_error(data: bytes) -> None:
-    with contextlib.suppress(BrokenAnswerError):
-        assert 100 <= parse_head(data, method="GET").status <= 999
-    with contextlib.suppress(BrokenAnswerError):
-        assert parse_chunk_size(data) >= 0
-
-
-Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def serving(script: Script) -> AsyncGenerator[str]:
-    """A server that does what the script says on each connection; yields its URL."""
-    done: list[asyncio.Task[None]] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        done.append(cast("asyncio.Task[None]", asyncio.current_task()))
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await script(reader, writer)
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    await asyncio.gather(*done)
-
-
-def answers(*each: bytes) -> Script:
-    """Answer so many requests on one connection with these bytes, and close it."""
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for answer in each:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(answer)
-
-    return script
-
-
-async def ask(
-    script: Script, times: int = 1, *, method: str = "GET", timeout_ns: int = 10 * SECOND
-) -> list[ReplayAnswer]:
-    async with serving(script) as url:
-        to = Destination.parse(url)
-        async with Connections(to, allowed_hosts=(), timeout_ns=timeout_ns, clock=SystemClock()) as connections:
-            request = replace(RECORDED, method=method, headers=(), body=b"")
-            return [await connections.exchange(request_bytes(request, to), method) for _ in range(times)]
-
-
-@pytest.mark.parametrize(
-    ("answer", "status", "body"),
-    [
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", 200, b"hi"),
-        (b"HTTP/1.1 503\r\ncontent-length: 0\r\n\r\n", 503, b""),
-        (b"HTTP/1.0 200 OK\r\n\r\nto the end", 200, b"to the end"),
-        (
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\nhi\r\n1\r\n!\r\n0\r\nT: t\r\n\r\n",
-            200,
-            b"hi!",
-        ),
-        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n", 204, b""),
-        (b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 304, b""),
-        (b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", 302, b""),
-    ],
-    ids=["length", "no reason", "until the end", "chunks", "interim", "no body", "redirect"],
-)
-def test_an_answer_is_read_to_its_end(answer: bytes, status: int, body: bytes) -> None:
-    [got] = asyncio.run(ask(answers(answer)))
-    assert (got.failure, got.status, got.body, got.cut) == (None, status, body, False)
-    assert got.sent_ns is not None
-    assert got.sent_ns <= got.finished_ns
-
-
-def test_an_answer_to_head_has_no_body() -> None:
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"
-    assert [one.status for one in asyncio.run(ask(answers(head, head), 2, method="HEAD"))] == [200, 200]
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n" + b"x" * (MAX_ANSWER_BYTES + 10),
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffff\r\n" + b"x" * (MAX_ANSWER_BYTES + 10),
-        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MAX_ANSWER_BYTES + 10),
-    ],
-    ids=["length", "chunks", "until the end"],
-)
-def test_of_a_huge_answer_the_beginning_is_kept(answer: bytes) -> None:
-    [got] = asyncio.run(ask(answers(answer)))
-    assert (got.status, got.cut, got.body) == (200, True, b"x" * MAX_ANSWER_BYTES)
-
-
-@pytest.mark.parametrize(
-    ("answer", "failure"),
-    [
-        (b"", Failure.CONNECTION),
-        (b"HTTP/1.1 200 OK\r\n", Failure.BROKEN_ANSWER),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Failure.BROKEN_ANSWER),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhi", Failure.BROKEN_ANSWER),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n\r\n", Failure.BROKEN_ANSWER),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", Failure.BROKEN_ANSWER),
-        (b"HTTP/1.1 200 OK\r\nnonsense\r\n\r\n", Failure.BROKEN_ANSWER),
-        (b"garbage\r\n\r\n", Failure.BROKEN_ANSWER),
-        (b"HTTP/1.1 100 Continue\r\n\r\n" * 20, Failure.BROKEN_ANSWER),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000, Failure.BROKEN_ANSWER),
-    ],
-    ids=[
-        *("silence", "half a head", "no body", "half a chunk", "no size", "two lengths"),
-        *("no header", "garbage", "interim for ever", "endless head"),
-    ],
-)
-def test_an_answer_that_is_none_is_an_outcome(answer: bytes, failure: Failure) -> None:
-    [got] = asyncio.run(ask(answers(answer)))
-    assert (got.failure, got.status) == (failure, None)
-    assert got.detail
-
-
-def test_a_server_that_never_answers_is_given_up() -> None:
-    async def script(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
-    [got] = asyncio.run(ask(script, timeout_ns=50 * MILLISECOND))
-    assert (got.failure, got.detail) == (Failure.TIMEOUT, "not done within 50ms")
-
-
-def test_a_connection_is_used_again_but_not_with_bytes_on_it_that_nobody_asked_for() -> None:
-    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-    farewell = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
-    connections = 0
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(ok)
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(ok + farewell)
-
-    assert [one.status for one in asyncio.run(ask(script, 4))] == [200] * 4
-    assert connections == 2
-
-
-async def ask_at(url: str) -> ReplayAnswer:
-    to = Destination.parse(url)
-    async with Connections(to, allowed_hosts=(), timeout_ns=5 * SECOND, clock=SystemClock()) as connections:
-        return await connections.exchange(request_bytes(RECORDED, to), "POST")
-
-
-def test_nobody_listening_is_an_outcome() -> None:
-    async def ask_a_port_that_was_closed() -> ReplayAnswer:
-        async with serving(answers()) as url:
-            pass
-        return await ask_at(url)
-
-    got = asyncio.run(ask_a_port_that_was_closed())
-    assert (got.failure, got.sent_ns) == (Failure.CONNECTION, None)
-
-
-def test_an_address_that_nobody_allowed_is_not_connected_to() -> None:
-    assert asyncio.run(ask_at("http://10.255.255.1:9")).failure is Failure.FORBIDDEN_ADDRESS
-
-
-def test_a_server_that_does_not_speak_tls_is_not_trusted() -> None:
-    async def script(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-    async def connect() -> ReplayAnswer:
-        async with serving(script) as url:
-            return await ask_at(url.replace("http:", "https:"))
-
-    assert asyncio.run(connect()).failure is Failure.TLS

@@ -1,20 +1,25 @@
 """The sender and its outbox: what was accepted is delivered once, whatever clocks, disks and endpoints do."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from postback_sender import Delivery, Event, Notification, NotificationSource, Sender, parse_notification
 from postback_sender.clock import SystemClock
-from postback_sender.delivery.policy import Delivered
-from postback_sender.errors import RenderError
-from postback_sender.outbox.entry import Entry, LoggedAttempt, Outcome
+from postback_sender.delivery.policy import Delivered, GiveUp
+from postback_sender.delivery.retry import Failure
+from postback_sender.errors import RenderError, TargetError
+from postback_sender.outbox.entry import Draft, Entry, LoggedAttempt, Outcome
 from postback_sender.outbox.errors import OutboxError
 from postback_sender.outbox.memory_outbox import MemoryOutbox
+from postback_sender.outbox.outbox import Outbox
 from postback_sender.outbox.sqlite_outbox import SqliteOutbox
+from postback_sender.quantities import Rate
 
 HOUR_NS = 3600 * 1_000_000_000
 
@@ -28,11 +33,13 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
 
 
 class Endpoint:
-    """A server that answers with a status and counts what arrives, by target."""
+    """A server that answers with a status and keeps what arrives, by target, and when."""
 
     def __init__(self) -> None:
         self.status = 200
+        self.closes = False
         self.targets: list[str] = []
+        self.arrivals: list[float] = []
         self._arrivals = asyncio.Condition()
 
     async def arrived(self, count: int) -> None:
@@ -42,10 +49,15 @@ class Endpoint:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
+                self.arrivals.append(asyncio.get_running_loop().time())
                 async with self._arrivals:
                     self.targets.append(head.split(b" ")[1].decode())
                     self._arrivals.notify_all()
-                writer.write(f"HTTP/1.1 {self.status} X\r\nContent-Length: 0\r\n\r\n".encode())
+                connection = "close" if self.closes else "keep-alive"
+                answer = f"HTTP/1.1 {self.status} X\r\nConnection: {connection}\r\nContent-Length: 0\r\n\r\n"
+                writer.write(answer.encode())
+                if self.closes:
+                    break
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -131,15 +143,16 @@ def test_what_one_sender_could_not_deliver_another_delivers_from_the_same_file(t
                         first.stop()
 
                     stopping = asyncio.ensure_future(stop_when_tried())
-                    ended = [delivery async for delivery in first.deliver()]
+                    assert [delivery async for delivery in first.deliver()] == []
                     await stopping
-                assert [delivery.outcome for delivery in ended] == [None, None]
+                    left = [delivery async for delivery in first.undelivered()]
+                assert [[attempt.status for attempt in delivery.attempts] for delivery in left] == [[503], [503]]
                 assert (await outbox.counts())["waiting"] == 2
             endpoint.status = 200
             # With other settings: they go on with those.
             now = 'retry = ["1ms", "1ms"]'
             async with SqliteOutbox(path, source(port, now)) as outbox:
-                claimed = await outbox.claim(until_ns=2**62, limit=10)
+                claimed = await outbox.claim(until_ns=2**62, limit=10, resends=True)
                 await outbox.release([entry.id for entry in claimed])
                 for entry in claimed:
                     assert entry.attempts == 1
@@ -164,11 +177,11 @@ class ForgetfulOutbox(MemoryOutbox):
         due_ns: int | None = None,
         outcome: Outcome | None = None,
         reason: str = "",
-    ) -> None:
+    ) -> bool:
         if self.room == 0:
             raise OutboxError("no space left on device")
         self.room -= 1
-        await super().record(entry_id, attempt, due_ns=due_ns, outcome=outcome, reason=reason)
+        return await super().record(entry_id, attempt, due_ns=due_ns, outcome=outcome, reason=reason)
 
 
 def test_what_cannot_be_put_down_ends_the_sending_with_an_error() -> None:
@@ -201,8 +214,8 @@ class SlowOutbox(MemoryOutbox):
         super().__init__()
         self.claiming, self.let_go = asyncio.Event(), asyncio.Event()
 
-    async def claim(self, *, until_ns: int, limit: int) -> list[Entry]:
-        claimed = await super().claim(until_ns=until_ns, limit=limit)
+    async def claim(self, *, until_ns: int, limit: int, resends: bool) -> list[Entry]:
+        claimed = await super().claim(until_ns=until_ns, limit=limit, resends=resends)
         self.claiming.set()
         await self.let_go.wait()
         return claimed
@@ -223,12 +236,12 @@ def test_what_is_being_claimed_when_it_is_stopped_is_not_sent(how: str) -> None:
                 outbox.let_go.set()
 
             stopping = asyncio.ensure_future(stop_meanwhile())
-            ended = [delivery async for delivery in sender.deliver()]
+            assert [delivery async for delivery in sender.deliver()] == []
             await stopping
-        assert [delivery.outcome for delivery in ended] == [None] * 50
+            assert len([delivery async for delivery in sender.undelivered()]) == 50
         assert endpoint.targets == []
         # Given back: another sender may have them.
-        assert len(await outbox.claim(until_ns=2**62, limit=100)) == 50
+        assert len(await outbox.claim(until_ns=2**62, limit=100, resends=False)) == 50
 
     run(main)
 
@@ -297,5 +310,268 @@ def test_events_of_an_action_keep_their_order_beyond_what_is_at_hand(actions: in
             numbers = [int(target.split("/")[2]) for target in endpoint.targets if target.startswith(f"/{action}/")]
             assert numbers == sorted(numbers)
             assert len(numbers) == 90 // actions
+
+    run(main)
+
+
+def test_a_sender_goes_on_with_what_it_accepts_later() -> None:
+    async def main() -> None:
+        endpoint = Endpoint()
+        server, port = await serving(endpoint)
+        async with server, Sender(settings(port)) as sender:
+            for name in ("1", "2"):
+                await sender.accept([event(name)])
+                assert [delivery.outcome async for delivery in sender.deliver()] == [Delivered()]
+            sender.stop()
+            await sender.accept([event("3")])
+            assert [delivery async for delivery in sender.deliver()] == []
+        assert endpoint.targets == ["/1", "/2"]
+
+    run(main)
+
+
+def test_what_is_accepted_while_others_are_delivered_is_delivered_with_them() -> None:
+    async def main() -> None:
+        endpoint = Endpoint()
+        server, port = await serving(endpoint)
+        async with server, Sender(settings(port, "retry = [0.05]")) as sender:
+            endpoint.status = 503
+            await sender.accept([event("1")])
+            deliveries = sender.deliver()
+            first = asyncio.ensure_future(anext(deliveries))
+            await endpoint.arrived(1)
+            endpoint.status = 200
+            await sender.accept([event(str(number)) for number in range(2, 1500)])
+            ended = [await first, *[delivery async for delivery in deliveries]]
+        assert len(ended) == len(set(endpoint.targets)) == 1499
+
+    run(main)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def outbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outbox]:
+    one: Outbox = MemoryOutbox() if request.param == "memory" else SqliteOutbox(tmp_path / "o.sqlite", source(1))
+    yield one
+    one.close()
+
+
+def test_a_bad_event_late_in_an_iterator_leaves_nothing_behind(outbox: Outbox) -> None:
+    """It has been longer than what is accepted at a time since long ago; what is accepted next has ids of its own."""
+
+    async def main() -> None:
+        endpoint = Endpoint()
+        server, port = await serving(endpoint)
+        bad = Event(kind="action_lifecycle", at=datetime.now(UTC), values={"ActionId": "x", "Text1": "192.0.2.1"})
+        notification = settings_with_host(port)
+
+        def events() -> Iterator[Event]:
+            yield from (good_event(str(number)) for number in range(2500))
+            yield bad
+
+        async with server, Sender(notification, outbox=outbox) as sender:
+            await sender.accept([good_event("before")])
+            with pytest.raises(TargetError, match=r"192\.0\.2\.1"):
+                await sender.accept(events())
+            assert (await outbox.counts())["waiting"] == 1
+            await sender.accept([good_event("after")])
+            ended = [delivery async for delivery in sender.deliver()]
+        assert sorted(endpoint.targets) == ["/after", "/before"]
+        assert len(ended) == 2
+
+    run(main)
+
+
+def test_accepting_that_is_cancelled_leaves_nothing_behind(outbox: Outbox) -> None:
+    """Not even for the next to publish."""
+
+    async def main() -> None:
+        accepted = 0
+        async with Sender(settings(1), outbox=outbox) as sender:
+            for pauses in range(6):
+                accepting = asyncio.ensure_future(sender.accept(event(str(number)) for number in range(2500)))
+                for _ in range(pauses):
+                    await asyncio.sleep(0)
+                # An outbox in memory is done at once, and lets nobody interrupt it.
+                accepting.cancel()
+                [outcome] = await asyncio.gather(accepting, return_exceptions=True)
+                accepted += outcome if isinstance(outcome, int) else 0
+                assert (await outbox.counts())["waiting"] == accepted
+            await sender.accept(event(str(number)) for number in range(1001))
+            assert (await outbox.counts())["waiting"] == accepted + 1001
+
+    run(main)
+
+
+def settings_with_host(port: int) -> Notification:
+    text = f'url = "http://{{Text1}}:{port}/{{ActionId}}"'
+    return parse_notification(NotificationSource(name="n.toml", text=text), {})
+
+
+def good_event(name: str) -> Event:
+    return Event(kind="action_lifecycle", at=datetime.now(UTC), values={"ActionId": name, "Text1": "127.0.0.1"})
+
+
+class LateAnswer(MemoryOutbox):
+    """An outbox that says what is due, and is heard only after the attempt that was under way is put down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recorded = asyncio.Event()
+
+    async def record(
+        self,
+        entry_id: int,
+        attempt: LoggedAttempt | None,
+        *,
+        due_ns: int | None = None,
+        outcome: Outcome | None = None,
+        reason: str = "",
+    ) -> bool:
+        is_news = await super().record(entry_id, attempt, due_ns=due_ns, outcome=outcome, reason=reason)
+        self.recorded.set()
+        return is_news
+
+    async def next_due_ns(self, *, resends: bool) -> int | None:
+        due_ns = await super().next_due_ns(resends=resends)
+        if await self.waiting(after_id=0, limit=1) and not resends:
+            await self.recorded.wait()
+            # Until the worker has come to rest.
+            for _ in range(10):
+                await asyncio.sleep(0)
+        return due_ns
+
+
+@pytest.mark.parametrize("keys", [("1",), ("1", "1")], ids=["a resend", "the next of its key"])
+def test_what_becomes_due_while_the_outbox_is_asked_is_not_forgotten(keys: Sequence[str]) -> None:
+    async def main() -> None:
+        endpoint = Endpoint()
+        endpoint.status = 503 if len(keys) == 1 else 200
+        server, port = await serving(endpoint)
+        outbox = LateAnswer()
+        async with server, Sender(settings(port, 'retry = ["20ms"]'), outbox=outbox) as sender:
+            await sender.accept([event(key) for key in keys])
+            ended = [delivery async for delivery in sender.deliver()]
+        assert len(endpoint.targets) == 2
+        assert len(ended) == len(keys)
+
+    run(main)
+
+
+def test_very_many_resends_under_a_limit_keep_no_first_send_from_leaving() -> None:
+    async def main() -> None:
+        endpoint, outbox = Endpoint(), MemoryOutbox()
+        server, port = await serving(endpoint)
+        drafts = [Draft(event=event(f"old-{number}"), key="", due_ns=0) for number in range(3000)]
+        await outbox.add(drafts)
+        failed = LoggedAttempt(number=1, started_at_ns=1, finished_at_ns=2, failure="no connection")
+        for entry in await outbox.claim(until_ns=1, limit=3000, resends=False):
+            await outbox.record(entry.id, failed, due_ns=0)
+        text = 'maximum_requests = "5/s"\nmaximum_requests_scope = "resends"\nretry = [0, 0]'
+        async with server, Sender(settings(port, text), outbox=outbox, concurrency=4) as sender:
+            await sender.accept([event(f"new-{number}") for number in range(100)])
+            begun = asyncio.get_running_loop().time()
+            ended = 0
+            async for delivery in sender.deliver():
+                ended += delivery.postback.key.startswith("new")
+                if ended == 100:
+                    sender.stop()
+            took = asyncio.get_running_loop().time() - begun
+        old = [target for target in endpoint.targets if target.startswith("/old")]
+        assert len(old) <= 1 + took * 5
+        assert (await outbox.counts())["delivered"] == 100 + len(old)
+
+    run(main)
+
+
+def limited_settings(port: int, rate: Rate, *, scope: str) -> Notification:
+    """Settings with a window that is too short to be written, and short enough for a test."""
+    text = f'maximum_requests = "1/s"\nmaximum_requests_scope = "{scope}"\nretry = [0, 0]'
+    return replace(settings(port, text), maximum_requests=rate)
+
+
+def most_in_a_window(arrivals: Sequence[float], window_s: float) -> int:
+    return max(sum(begin <= one < begin + window_s for one in arrivals) for begin in arrivals)
+
+
+@pytest.mark.parametrize("scope", ["all", "resends"])
+def test_connections_that_take_their_time_bunch_no_requests(scope: str) -> None:
+    """By the stamps of the server: what has its turn leaves at once, over a connection that is ready."""
+
+    async def main() -> None:
+        endpoint = Endpoint()
+        endpoint.closes = True
+        server, port = await serving(endpoint)
+        outbox = MemoryOutbox()
+        took = cycle([0.0, 0.1, 0.02, 0.15, 0.0, 0.05])
+
+        async def resolve(_host: str, _port: int) -> Sequence[str]:
+            await asyncio.sleep(next(took))
+            return ["127.0.0.1"]
+
+        await outbox.add([Draft(event=event(str(number)), key="", due_ns=0) for number in range(50)])
+        if scope == "resends":
+            failed = LoggedAttempt(number=1, started_at_ns=1, finished_at_ns=2, failure="no connection")
+            for entry in await outbox.claim(until_ns=1, limit=50, resends=False):
+                await outbox.record(entry.id, failed, due_ns=0)
+        limited = limited_settings(port, Rate(count=10, window_ns=200_000_000), scope=scope)
+        async with server, Sender(limited, outbox=outbox, resolve=resolve) as sender:
+            async for _ in sender.deliver():
+                if len(endpoint.arrivals) >= (20 if scope == "resends" else 40):
+                    sender.stop()
+        # A window as long as the limit's, less what the way to the server and the machine may take.
+        assert most_in_a_window(endpoint.arrivals, 0.18) <= 10
+
+    run(main)
+
+
+def test_a_limit_holds_across_a_restart_with_the_same_file(tmp_path: Path) -> None:
+    async def main() -> None:
+        endpoint = Endpoint()
+        server, port = await serving(endpoint)
+        limited = limited_settings(port, Rate(count=3, window_ns=400_000_000), scope="all")
+        async with server:
+            for life in range(2):
+                async with SqliteOutbox(tmp_path / "o.sqlite", source(port)) as outbox:
+                    assert (outbox.last_used_ns is None) == (life == 0)
+                    async with Sender(limited, outbox=outbox) as sender:
+                        await sender.accept([event(f"{life}-{number}") for number in range(3)])
+                        _ = [delivery async for delivery in sender.deliver()]
+        assert len(endpoint.targets) == 6
+        assert most_in_a_window(endpoint.arrivals, 0.38) <= 3
+
+    run(main)
+
+
+def test_what_was_tried_more_often_than_the_settings_allow_now_is_given_up() -> None:
+    async def main() -> None:
+        endpoint, outbox = Endpoint(), MemoryOutbox()
+        server, port = await serving(endpoint)
+        await outbox.add([Draft(event=event(name), key="k", due_ns=0) for name in ("1", "2")])
+        await outbox.claim(until_ns=1, limit=1, resends=False)
+        failed = LoggedAttempt(number=1, started_at_ns=1, finished_at_ns=2, failure="no connection")
+        await outbox.record(1, failed, due_ns=0)
+        async with server, Sender(settings(port, 'retry = "none"'), outbox=outbox) as sender:
+            first, second = [delivery async for delivery in sender.deliver()]
+        assert isinstance(first.outcome, GiveUp)
+        assert "1 attempts were made: the retry profile none allows no more" in first.outcome.reason
+        assert [attempt.failure for attempt in first.attempts] == [Failure.CONNECTION]
+        assert (second.outcome, endpoint.targets) == (Delivered(), ["/2"])
+
+    run(main)
+
+
+def test_an_attempt_that_found_no_connection_took_as_long_as_we_tried() -> None:
+    async def main() -> None:
+        async def never(_host: str, _port: int) -> Sequence[str]:
+            await asyncio.Event().wait()
+            return []
+
+        for scope in ("all", "resends"):
+            text = f'timeout = "50ms"\nretry = "none"\nmaximum_requests = "9/s"\nmaximum_requests_scope = "{scope}"'
+            async with Sender(settings(1, text), resolve=never) as sender:
+                await sender.accept([event("1"), event("2")])
+                for attempt in [(delivery.attempts)[0] async for delivery in sender.deliver()]:
+                    assert attempt.failure is Failure.TIMEOUT
+                    assert attempt.finished_ns - attempt.started_ns >= 49_000_000
 
     run(main)

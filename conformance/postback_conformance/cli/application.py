@@ -25,6 +25,8 @@ _LOADED_WHEN_USED = {
     "outbox": "postback_conformance.cli.outbox",
     "list": "postback_conformance.cli.captures",
     "show": "postback_conformance.cli.captures",
+    "export": "postback_conformance.cli.exporting",
+    "import": "postback_conformance.cli.importing",
     "replay": "postback_conformance.cli.replaying",
     "check": "postback_conformance.cli.judging",
     "rules": "postback_conformance.cli.judging",

@@ -1,7 +1,8 @@
 """`list` and `show`: what a store holds, and one capture in full."""
 
 import sys
-from itertools import islice
+from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl
@@ -10,14 +11,36 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from postback_conformance.capture_filter import parse_filters
+from postback_conformance.cli.capture_options import (
+    CapturesArgument,
+    OnlyOption,
+    RevealOption,
+    SearchOption,
+    ToOption,
+    destination,
+    redaction,
+)
 from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, put_text, say, show
-from postback_conformance.errors import ConformanceError
+from postback_conformance.errors import ConformanceError, SelectionError
+from postback_conformance.export import ExportCount, ExportFormat, exported
+from postback_conformance.looking_up import find, latest
 from postback_conformance.printable import printable
 from postback_conformance.readings import decoded_body
-from postback_conformance.redaction import redacted, redacted_target
-from postback_receiver import Capture, capture_to_line, ns_to_iso, open_store
+from postback_conformance.redaction import redacted
+from postback_conformance.traffic import open_traffic
+from postback_receiver import Capture, ns_to_iso
+from postback_sender.quantities import format_duration
 
-StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="The file `listen` writes.", show_default=False)]
+
+class ShowFormat(StrEnum):
+    """How `show` prints a capture."""
+
+    TEXT = "text"
+    JSON = "json"
+    HAR = "har"
+    CURL = "curl"
+    PYTEST = "pytest"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,25 +50,37 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _list(
-    store: StoreArgument,
+    store: CapturesArgument,
     *,
+    only: OnlyOption = None,
+    search: SearchOption = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="The latest so many.")] = 50,
     format: FormatOption = Format.TEXT,
 ) -> None:
-    """List the captures of a store, the latest last."""
-    reader = open_store(store)
-    try:
-        total = reader.count()
-        captures = list(islice(reader.captures(), max(0, total - limit), None))
-    finally:
-        reader.close()
+    """List the captures of a store, the latest last. Exit code 4 when there are some, but none as asked for."""
+    filters = parse_filters(only or (), search)
+    with open_traffic(store) as traffic:
+        captures, are_more = latest(traffic, filters, limit=limit)
+        total = traffic.count
+    if filters and not captures and total != 0:
+        raise SelectionError(
+            f"{store} holds no capture that all of these take: {', '.join(one.source for one in filters)}"
+        )
+    rows = [_as_row(redacted(capture)) for capture in captures]
     if format is Format.JSON:
-        for capture in captures:
-            put_json(_as_row(capture))
+        for row in rows:
+            put_json(row)
         return
-    if not captures:
+    if not rows:
         say(f"{store} holds no captures yet; start `postback listen --store {store}` and send it something")
         return
+    show(_table(rows))
+    if are_more:
+        of = "" if filters or total is None else f" of {total}"
+        say(f"the latest {len(captures)}{of}; --limit shows more")
+
+
+def _table(rows: list[dict[str, object]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     # The beginning of an id is enough to tell captures apart, and for `show`.
     for name, width in (("id", 8), ("received (UTC)", 23), ("method", None), ("target", 60), ("bytes", None)):
@@ -54,7 +89,7 @@ def _list(
         )
     table.add_column("answer", no_wrap=True)
     table.add_column("note", overflow="ellipsis")
-    for row in map(_as_row, captures):
+    for row in rows:
         received = str(row["received_at"])[:23].replace("T", " ")
         cells = [
             str(row["id"])[:8],
@@ -66,16 +101,14 @@ def _list(
             row["note"],
         ]
         table.add_row(*(Text(printable(str(cell))) for cell in cells))
-    show(table)
-    if len(captures) < total:
-        say(f"the latest {len(captures)} of {total}; --limit shows more")
+    return table
 
 
 def _show(
-    store: StoreArgument,
+    store: CapturesArgument,
     capture_id: Annotated[str, typer.Argument(metavar="ID", help="An id, or the beginning of one.")],
     *,
-    reveal: Annotated[bool, typer.Option("--reveal", help="Show secret headers, parameters and form fields.")] = False,
+    reveal: RevealOption = False,
     decoded: Annotated[bool, typer.Option("--decoded", help="Show query and body taken apart.")] = False,
     body_only: Annotated[
         bool, typer.Option("--body-only", help="Print the body and nothing else, byte for byte.")
@@ -83,43 +116,62 @@ def _show(
     target_only: Annotated[
         bool, typer.Option("--target-only", help="Print the request target and nothing else.")
     ] = False,
-    format: FormatOption = Format.TEXT,
+    to: ToOption = None,
+    format: Annotated[
+        ShowFormat, typer.Option("--format", help="text for people, else as `export` writes it.")
+    ] = ShowFormat.TEXT,
 ) -> None:
-    """Show one capture in full, byte for byte except for secrets.
-
-    Hidden are headers, parameters and form fields that are named like secrets; JSON and XML bodies stay as they are.
-    """
+    """Show one capture in full, byte for byte, except for what is named like a secret."""
     if not capture_id:
         raise ConformanceError("no id was given; `postback list` shows them")
-    if body_only + target_only + decoded + (format is Format.JSON) > 1:
+    if body_only + target_only + decoded + (format is not ShowFormat.TEXT) > 1:
         raise ConformanceError(
-            "--body-only, --target-only, --decoded, --format json: each prints something else; keep one"
+            f"--body-only, --target-only, --decoded, --format {format}: each prints something else; keep one"
         )
     capture = find_capture(store, capture_id)
+    if format is not ShowFormat.TEXT:
+        put_text_or_bytes(_exported(capture, format, reveal=reveal, to=to))
+        return
     if not reveal:
         capture = redacted(capture)
     if body_only or target_only:
         _put_part(capture.body if body_only else capture.target.encode("latin-1"))
         return
-    if format is Format.JSON:
-        put(capture_to_line(capture))
-        return
     _tell_about(capture)
     if decoded:
         put_text(_decoded(capture))
+    elif capture.malformed is not None:
+        put_text_or_bytes(capture.body)
     else:
         head = [f"{capture.method} {capture.target} HTTP/{capture.http_version}"]
         head += [f"{name}: {value}" for name, value in capture.headers]
-        _put_request("\n".join(head).encode("latin-1") + b"\n\n" + capture.body)
+        trailers = [f"{name}: {value}" for name, value in capture.trailers]
+        after = "\n".join(("", "", *trailers)).encode("latin-1") if trailers else b""
+        put_text_or_bytes("\n".join(head).encode("latin-1") + b"\n\n" + capture.body + after)
+
+
+def _exported(capture: Capture, shown: ShowFormat, *, reveal: bool, to: str | None) -> bytes:
+    format_ = ExportFormat.NDJSON if shown is ShowFormat.JSON else ExportFormat(shown)
+    count = ExportCount()
+    hide = None if reveal else redaction()
+    written = b"".join(exported([capture], format_, hide=hide, to=destination(to, format_), count=count))
+    if count.left_out:
+        raise ConformanceError(f"capture {capture.id} cannot be shown as {shown}: {next(iter(count.left_out))}")
+    return written
 
 
 def find_capture(store: Path, capture_id: str) -> Capture:
-    """Return one capture of a store by its id or the beginning of it."""
-    reader = open_store(store)
-    try:
-        return reader.find(capture_id)
-    finally:
-        reader.close()
+    """Return one capture of a store or file by its id or the beginning of it."""
+    with open_traffic(store) as traffic:
+        return find(traffic, capture_id)
+
+
+def put_text_or_bytes(data: bytes) -> None:
+    """Write the exact bytes, except to a terminal, which must not be steered by what somebody sent."""
+    if sys.stdout.isatty():
+        put_text(data.decode("utf-8", "backslashreplace"))
+    else:
+        put(data)
 
 
 def _put_part(data: bytes) -> None:
@@ -131,27 +183,49 @@ def _put_part(data: bytes) -> None:
         sys.stdout.buffer.flush()
 
 
-def _put_request(request: bytes) -> None:
-    """Write the exact bytes, except to a terminal, which must not be steered by what somebody sent."""
-    if sys.stdout.isatty():
-        put_text(request.decode("utf-8", "backslashreplace"))
-    else:
-        put(request)
-
-
 def _tell_about(capture: Capture) -> None:
-    answer = capture.answer
+    run = f" of run {capture.run}" if capture.run else ""
     say(f"capture {capture.id}  received {ns_to_iso(capture.received_at_ns)}  from {capture.remote}")
-    say(f"connection {capture.connection}, request {capture.connection_request}  endpoint {capture.endpoint or 'none'}")
+    say(
+        f"connection {capture.connection}{run}, request {capture.connection_request}  "
+        f"endpoint {'none took it' if capture.endpoint is None else capture.endpoint}"
+    )
+    if tls := capture.tls:
+        asked = f", asked for {tls.server_name}" if tls.server_name is not None else ""
+        client = f", client {tls.client}" if tls.client is not None else ""
+        say(f"{tls.version} with {tls.cipher}{asked}{client}")
+    if times := _times(capture):
+        say(f"times from the head on: {times}")
+    if capture.malformed is not None:
+        say(f"malformed: {capture.malformed}; below are the bytes that came")
     if capture.truncated:
         say("truncated: the body is not all here")
+    if capture.trailers:
+        say("trailers: they came after the body, and stand there")
     if capture.fault:
         say(f"fault: {capture.fault}")
-    if answer is None:
-        say("not answered")
-    else:
-        left = ns_to_iso(answer.sent_at_ns) if answer.sent_at_ns else "never"
+    if answer := capture.answer:
+        left = ns_to_iso(answer.sent_at_ns) if answer.sent_at_ns else "never, or nobody noted when"
         say(f"answered {answer.status}, which left {left}")
+    else:
+        say("not answered")
+
+
+def _times(capture: Capture) -> str:
+    """Return when what happened, reckoned from when the head was there; nothing when that is not known."""
+    head_ns = capture.monotonic_ns
+    if head_ns is None:
+        return ""
+    stamps = (
+        ("connected", capture.connected_ns),
+        ("body done", capture.body_done_ns),
+        ("answered", capture.answer.sent_ns if capture.answer else None),
+        ("peer gone", capture.gone_ns),
+    )
+    known = sorted((at_ns - head_ns, name) for name, at_ns in stamps if at_ns is not None)
+    late = f" (each off by up to {format_duration(capture.lateness_ns)})" if capture.lateness_ns else ""
+    offsets = ", ".join(f"{name} {'-' if ns < 0 else '+'}{format_duration(abs(ns))}" for ns, name in known)
+    return f"{offsets}{late}" if known else ""
 
 
 def _decoded(capture: Capture) -> str:
@@ -162,16 +236,22 @@ def _decoded(capture: Capture) -> str:
 
 
 def _as_row(capture: Capture) -> dict[str, object]:
-    notes = ["truncated"] if capture.truncated else []
-    notes += ["unmatched"] if capture.endpoint is None else []
-    notes += [capture.fault] if capture.fault else []
+    notes = chain(
+        [f"malformed: {capture.malformed}"] if capture.malformed is not None else [],
+        ["truncated"] if capture.truncated else [],
+        ["unmatched"] if capture.endpoint is None and capture.malformed is None else [],
+        [capture.fault] if capture.fault else [],
+    )
     return {
         "id": capture.id,
         "received_at": ns_to_iso(capture.received_at_ns)[:26] + "Z",
         "endpoint": capture.endpoint,
         "method": capture.method,
-        "target": redacted_target(capture.target),
+        "target": capture.target,
         "bytes": len(capture.body),
         "status": capture.answer.status if capture.answer else None,
+        "malformed": capture.malformed,
+        "truncated": capture.truncated,
+        "fault": capture.fault,
         "note": ", ".join(notes),
     }

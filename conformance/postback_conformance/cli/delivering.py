@@ -20,7 +20,7 @@ from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.redaction import SecretEnvironment
 from postback_conformance.scenario import drafts, plan, read_scenario
 from postback_receiver import new_event_loop
-from postback_sender import Event, Notification, Sender, SenderError, example_event, render_postback
+from postback_sender import Event, Notification, Sender, example_event, render_postback
 from postback_sender.clock import Clock, ScaledClock, SystemClock
 from postback_sender.delivery.policy import DeliveryPolicy
 from postback_sender.delivery.target import check_target
@@ -29,6 +29,7 @@ from postback_sender.notification_file import read_source
 from postback_sender.outbox.entry import Draft
 from postback_sender.outbox.memory_outbox import MemoryOutbox
 from postback_sender.outbox.outbox import Outbox
+from postback_sender.outbox.sqlite_listing import OutboxFile
 from postback_sender.outbox.sqlite_outbox import SqliteOutbox
 from postback_sender.quantities import NANOSECONDS_PER_SECOND
 
@@ -97,15 +98,13 @@ def deliver(order: Order, output: Format) -> int:
             earlier = (await outbox.counts())["waiting"]
             if earlier:
                 say(f"{earlier} postbacks of an earlier run wait in {order.outbox}; they are sent, too")
-            try:
-                accepted = await accept(sender)
-            except SenderError:
-                if left := (await outbox.counts())["waiting"] - earlier:
-                    say(f"{left} events before it wait in the outbox: `send --resume` sends, `outbox drop` drops them")
-                raise
+            accepted = await accept(sender)
             if not earlier + accepted:
                 raise SelectionError(_nothing_to_send(order, settings))
             await _deliver(sender, report, total=earlier + accepted)
+            if output is Format.JSON:
+                async for delivery in sender.undelivered():
+                    report.ended(delivery)
             return report.sum_up(waiting=(await outbox.counts())["waiting"], outlives=order.outbox is not None)
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -176,8 +175,11 @@ def _scenario_drafts(order: Order, path: Path, settings: Notification, clock: Cl
 
 
 def _nothing_to_send(order: Order, settings: Notification) -> str:
-    if order.resume:
-        return f"nothing to send: no postback of {settings.name} waits in {order.outbox}"
+    if order.resume and order.outbox is not None:
+        # The counts of the sender are those of its own settings and target.
+        others = OutboxFile(order.outbox).counts()["waiting"]
+        elsewhere = f"; {others} wait there for other settings or targets: `postback outbox list`" if others else ""
+        return f"nothing to send: no postback of {settings.name} to that target waits in {order.outbox}{elsewhere}"
     return f"nothing to send: no event is one that {settings.name} reports"
 
 

@@ -38,7 +38,6 @@ class DeliveryReport:
         self._reasons: Counter[str] = Counter()
         self._attempts = 0
         self.delivered = 0
-        self.stopped = 0
 
     @property
     def given_up(self) -> int:
@@ -62,7 +61,7 @@ class DeliveryReport:
             case GiveUp(reason):
                 self._reasons[reason] += 1
             case None:
-                self.stopped += 1
+                pass
         if self._output is Format.JSON:
             put_json(_as_data(delivery, redacted_target(delivery.postback.url, self._secrets)))
 

@@ -22,9 +22,8 @@ from postback_conformance.reports.terminal import terminal_report
 from postback_conformance.traffic import open_traffic
 from postback_conformance.verdict import summary
 from postback_receiver import SqliteStore, new_event_loop
-from postback_sender import Event
+from postback_sender import Delivery, Event
 from postback_sender.delivery.policy import Delivered
-from postback_sender.sender import Delivery
 
 _STORE, _REPORT, _EXAMPLE_TEST = "captures.sqlite", "report.html", "test_postbacks.py"
 # Tells a folder of ours from somebody's work, and is locked while a demo runs in it.

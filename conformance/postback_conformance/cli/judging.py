@@ -22,7 +22,7 @@ from postback_conformance.rules import RULES
 from postback_conformance.selection import find_rule, select
 from postback_conformance.traffic import Traffic, notifications_of, open_traffic
 from postback_conformance.verdict import Verdict
-from postback_receiver import Capture
+from postback_receiver import Capture, Evictions
 from postback_sender.notification_file import load_notification
 
 
@@ -74,7 +74,8 @@ def _check(
             if notification
             else notifications_of(traffic.settings, name=traffic.name)
         )
-        judgement = judge(traffic.read(), settings, rules)
+        evictions = traffic.store.evictions if traffic.store else Evictions
+        judgement = judge(traffic.read(), settings, rules, evictions=evictions)
         if not judgement.captures:
             raise SelectionError(f"{file} holds no captures to judge")
         if format is Format.JSON:

@@ -17,7 +17,7 @@ from postback_conformance.departure import Departure
 from postback_conformance.dissection import Dissection, ReadValue, dissect, event_of, joined
 from postback_conformance.errors import ConformanceError
 from postback_conformance.explanation import Part
-from postback_conformance.redaction import SHOWN, secret_spans
+from postback_conformance.redaction import SHOWN, body_secret_spans, secret_spans
 from postback_sender import Notification, encode_event
 from postback_sender.notification_file import load_notification
 from postback_sender.postback import request_target
@@ -89,7 +89,7 @@ def _match(
         elif not as_event:
             if capture is not None and format is Format.TEXT:
                 show(Text(part, style="italic"))
-            _put_dissection(read, part, data, format, reveal=reveal)
+            _put_dissection(read, part, data, format, secrets=[] if reveal else _secrets(read, part, data, settings))
     if len(dissections) < len(found):
         raise typer.Exit(1)
 
@@ -114,14 +114,20 @@ def _put_departure(found: Departure, part: Part, format: Format, *, file: str, t
         put_text(_told(found, file, template))
 
 
-def _put_dissection(found: Dissection, part: Part, data: bytes, format: Format, *, reveal: bool) -> None:
-    secrets: list[tuple[int, int]] = []
-    if part == "url" and not reveal:
-        secrets = [*secret_spans(data.decode("latin-1")), *(value.span for value in found.values if value.is_variable)]
+def _put_dissection(
+    found: Dissection, part: Part, data: bytes, format: Format, *, secrets: list[tuple[int, int]]
+) -> None:
     if format is Format.JSON:
         put_json(_as_data(found, part, secrets, data))
     else:
         _show(found, part, secrets, data)
+
+
+def _secrets(found: Dissection, part: Part, data: bytes, settings: Notification) -> list[tuple[int, int]]:
+    """Return where secrets stand: values that are named like one, and in a URL what came out of the environment."""
+    if part == "body":
+        return [*body_secret_spans(data, settings.body_format)]
+    return [*secret_spans(data.decode("latin-1")), *(value.span for value in found.values if value.is_variable)]
 
 
 def _read(path: Path) -> bytes:

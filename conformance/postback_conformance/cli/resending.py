@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import ssl
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,10 +20,11 @@ from postback_conformance.traffic import Traffic, notifications_of, open_traffic
 from postback_receiver import Answer, new_event_loop, ns_to_iso
 from postback_sender import Notification
 from postback_sender.clock import SystemClock
+from postback_sender.delivery.connections import Connections
 from postback_sender.delivery.target import check_target
+from postback_sender.delivery.timeouts import Timeouts
 from postback_sender.notification_file import load_notification
 from postback_sender.quantities import format_duration, parse_duration
-from postback_sender.replay.connections import Connections
 from postback_sender.replay.lateness import LatenessHistogram
 from postback_sender.replay.replayer import MAX_CONCURRENCY, Replayed, Replayer
 from postback_sender.replay.request import Destination, HeaderChange, RecordedRequest
@@ -152,11 +152,10 @@ async def _run(plan: _Plan, order: Order, tally: "_Tally") -> None:
     """Send with a progress bar; Ctrl-C finishes what is in flight and leaves the rest unsent, a second one cuts it."""
     clock = SystemClock()
     connections = Connections(
-        plan.to,
+        Timeouts(total_ns=plan.timeout_ns),
         allowed_hosts=order.allowed_hosts,
-        timeout_ns=plan.timeout_ns,
         clock=clock,
-        trust=_any_certificate() if order.insecure else None,
+        trust=not order.insecure,
     )
     replayer = Replayer(
         plan.to,
@@ -174,13 +173,6 @@ async def _run(plan: _Plan, order: Order, tally: "_Tally") -> None:
 
         async with connections:
             await replayer.replay(plan.request, plan.schedule, take)
-
-
-def _any_certificate() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 class _Tally:
@@ -293,7 +285,7 @@ def _plan_as_data(plan: _Plan) -> dict[str, object]:
     first, last = selection.recorded[0].request, selection.recorded[-1].request
     return {
         "format": "postback-replay-plan/1",
-        "to": f"{plan.to.scheme}://{plan.to.authority}",
+        "to": f"{plan.to.origin.scheme}://{plan.to.authority}",
         "requests": len(schedule),
         "rounds": schedule.rounds,
         "recorded": {"first": ns_to_iso(first.recorded_ns), "last": ns_to_iso(last.recorded_ns)},

@@ -1,118 +1,141 @@
 """A receiver in the foreground; what `listen` does once its flags are read."""
 
 import asyncio
+import logging
 import signal
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec.structs import replace
 
-from postback_conformance.cli.terminal import Format, put, say
+from postback_conformance.cli.listen_settings import ListenSettings, endpoints_of, why_one_process
+from postback_conformance.cli.operation import Operation
+from postback_conformance.cli.operation_log import OperationLog, leave_out_what_is_told, operation_log
+from postback_conformance.cli.receiving import ca_file_of, open_store_of, receiving
+from postback_conformance.cli.supervising import Workers, reserve
+from postback_conformance.cli.watching import Watcher
 from postback_conformance.cli.whole_file import write_whole
-from postback_conformance.judge import Judge
-from postback_conformance.redaction import redacted, redacted_target
-from postback_conformance.rules import RULES
-from postback_conformance.traffic import pack_source
-from postback_receiver import (
-    Capture,
-    CaptureServer,
-    Endpoint,
-    ReceiverError,
-    Reply,
-    SqliteStore,
-    always,
-    capture_to_line,
-    new_event_loop,
-)
-from postback_sender import NotificationSource, parse_notification
-from postback_sender.notification_file import read_source
+from postback_conformance.cli.worker_link import to_frame
+from postback_conformance.errors import ConformanceError
+from postback_conformance.redaction import redacted_target
+from postback_receiver import ReceiverError, SystemClock, new_event_loop
+from postback_receiver.listening import base_url
+
+if TYPE_CHECKING:
+    from postback_receiver.inspector import Inspector
 
 
-class Stand(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to listen, what to answer, where captures go; the flags of `listen`."""
-
-    host: str
-    port: int
-    port_file: Path | None
-    store: Path
-    notification: Path | None
-    status: int
-    max_body_bytes: int
-
-
-def serve(stand: Stand, output: Format, *, reveal: bool) -> None:
+def serve(settings: ListenSettings) -> None:
     """Receive until SIGINT or SIGTERM; every request is kept, answered and told about."""
-    source = read_source(stand.notification) if stand.notification else None
-    watcher = _Watcher(source, output, reveal=reveal)
-    endpoint = Endpoint(
-        replies=always(Reply(status=stand.status, body=_success_text(source))),
-        settings=pack_source(source) if source else None,
-    )
-    store = SqliteStore(stand.store)
-    try:
-        server = CaptureServer(
-            store,
-            [endpoint],
-            host=stand.host,
-            port=stand.port,
-            max_body_bytes=stand.max_body_bytes,
-            on_capture=watcher.arrived,
-        )
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(server, stand))
-    finally:
-        store.close()
-    say(f"{watcher.count} captured in {stand.store}")
-    if server.unreadable_requests:
-        say(f"{server.unreadable_requests} could not be read as HTTP: answered 400, not recorded")
+    endpoints = endpoints_of(settings)
+    if settings.workers > 1 and (reason := why_one_process(endpoints, settings.tls)):
+        raise ConformanceError(f"--workers {settings.workers}: {reason}")
+    log = operation_log(settings.log_format, SystemClock().now_ns)
+    leave_out_what_is_told()
+    watcher = Watcher(endpoints, log, puts_captures=settings.output == "json", reveal=settings.reveal)
+    kept = {endpoint.path: endpoint.new_endpoint().settings for endpoint in endpoints}
+    operation = Operation(settings.store, kept)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_serve(settings, watcher, operation, log))
+    words = f"{watcher.count} captured in {settings.store}"
+    if watcher.malformed:
+        words += f"; {watcher.malformed} could not be read as HTTP and stand there as they came"
+    log.note("stopped", words, captured=watcher.count, malformed=watcher.malformed)
 
 
-async def _serve(server: CaptureServer, stand: Stand) -> None:
+async def _serve(settings: ListenSettings, watcher: Watcher, operation: Operation, log: OperationLog) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with server:
-        if stand.port_file:
-            _write_port(stand.port_file, server.port)
-        say(f"listening on {server.url}, captures go to {stand.store}; Ctrl-C to stop")
-        if stand.notification is None:
-            say("nothing is judged: --notification NOTIFICATION.toml says what should arrive")
+    async with AsyncExitStack() as stack:
+        # Opened first and closed last: while the receiver comes up and goes down, it is asked whether it is ready.
+        inspector = await _open_inspector(settings, operation, stack)
+        receive = _supervised if settings.workers > 1 else _in_this_process
+        port = await stack.enter_async_context(receive(settings, watcher, operation, log))
+        operation.stage = "running"
+        _write_ports(settings, port, inspector)
+        _say_started(settings, port, inspector, log)
+        if not watcher.judges_something:
+            log.note("nothing_judged", "nothing is judged: --notification NOTIFICATION.toml says what should arrive")
         await stopped.wait()
+        operation.stage = "stopping"
+        log.note("stopping", "stopping: requests in flight are finished")
 
 
-def _write_port(path: Path, port: int) -> None:
+@asynccontextmanager
+async def _in_this_process(
+    settings: ListenSettings, watcher: Watcher, operation: Operation, log: OperationLog
+) -> AsyncGenerator[int]:
+    async with receiving(settings, log=log, on_capture=watcher.arrived) as reception:
+        operation.store, operation.numbers = reception.store, reception.metrics
+        yield reception.server.port
+
+
+@asynccontextmanager
+async def _supervised(
+    settings: ListenSettings, watcher: Watcher, operation: Operation, log: OperationLog
+) -> AsyncGenerator[int]:
+    # The store is opened before any worker does it, so that one process alone makes it.
+    with closing(open_store_of(settings)) as store, closing(await reserve(settings.host, settings.port)) as held:
+        port: int = held.getsockname()[1]
+        orders = to_frame(replace(settings, port=port))
+        workers = Workers(orders, settings.workers, log=log, on_capture=watcher.arrived)
+        async with workers:
+            operation.store, operation.numbers = store, workers.metrics
+            operation.listeners = lambda: workers.running
+            yield port
+    if workers.untold:
+        words = f"{workers.untold} more are in the store and were neither shown nor judged here: there were too many"
+        log.note("untold", words, level=logging.WARNING, captures=workers.untold)
+
+
+async def _open_inspector(settings: ListenSettings, operation: Operation, stack: AsyncExitStack) -> "Inspector | None":
+    if settings.inspect_port is None:
+        return None
+    # Imported when used: it brings aiohttp, and most receivers do without an inspector.
+    from postback_receiver.inspector import Inspector  # noqa: PLC0415
+
+    inspector = Inspector(
+        why_unready=operation.why_unready,
+        read_metrics=operation.metrics,
+        host=settings.inspect_host,
+        port=settings.inspect_port,
+    )
+    return await stack.enter_async_context(inspector)
+
+
+def _write_ports(settings: ListenSettings, port: int, inspector: "Inspector | None") -> None:
+    # The capture port last: whoever waits for its file finds the other one written.
+    if settings.inspect_port_file and inspector:
+        _write_port("--inspect-port-file", settings.inspect_port_file, inspector.port)
+    if settings.port_file:
+        _write_port("--port-file", settings.port_file, port)
+
+
+def _write_port(flag: str, path: Path, port: int) -> None:
     try:
         write_whole(path, f"{port}\n")
     except OSError as error:
-        raise ReceiverError(f"--port-file {path}: cannot be written: {error.strerror}") from None
+        raise ReceiverError(f"{flag} {path}: cannot be written: {error.strerror}") from None
 
 
-def _success_text(source: NotificationSource | None) -> bytes:
-    """Return the text by which the partner's settings recognise success, so that the sender is content."""
-    if source is None:
-        return b""
-    success = parse_notification(source, None).success_response
-    text = (success.body_equals or success.body_contains or "") if success else ""
-    return text.encode()
-
-
-class _Watcher:
-    """Prints each capture as it arrives, with the findings it gave rise to."""
-
-    def __init__(self, source: NotificationSource | None, output: Format, *, reveal: bool) -> None:
-        self.count = 0
-        self._reveal = reveal
-        self._output = output
-        self._judge = Judge(parse_notification(source, None), RULES) if source else None
-
-    def arrived(self, capture: Capture) -> None:
-        self.count += 1
-        if self._output is Format.JSON:
-            put(capture_to_line(capture if self._reveal else redacted(capture)))
-        answered = str(capture.answer.status) if capture.answer else "no answer"
-        note = "" if not capture.truncated else ", truncated"
-        say(
-            f"{capture.id[:8]}  {capture.method} {redacted_target(capture.target)[:100]}  "
-            f"{len(capture.body)} bytes{note}  → {answered}"
-        )
-        for finding in self._judge.see(capture) if self._judge else ():
-            say(f"          ✗ {finding.rule}: {finding.message}")
+def _say_started(settings: ListenSettings, port: int, inspector: "Inspector | None", log: OperationLog) -> None:
+    url = base_url(settings.host, port, secure=settings.tls is not None)
+    log.note(
+        "started",
+        f"listening on {url}, captures go to {settings.store}; Ctrl-C to stop",
+        url=url,
+        store=str(settings.store),
+        workers=settings.workers,
+        inspector=inspector.url if inspector else None,
+    )
+    if inspector:
+        log.note("inspecting", f"health, readiness and metrics are on {inspector.url}", url=inspector.url)
+    if settings.tls and settings.tls.generated:
+        path = ca_file_of(settings)
+        log.note("certificate_made", f"clients have to trust {path}", path=str(path))
+    if settings.forward:
+        words = f"every request is sent on to {redacted_target(settings.forward.to)}"
+        log.note("forwarding", words, mode=settings.forward.mode)

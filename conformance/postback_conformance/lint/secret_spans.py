@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from postback_conformance.redaction import SECRET_ENDINGS, SHOWN, is_secret_parameter
+from postback_conformance.redaction import SHOWN
+from postback_receiver.secret_names import SECRET_ENDINGS, is_secret_parameter
 
 Span = tuple[int, int]
 

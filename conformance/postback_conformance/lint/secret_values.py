@@ -8,7 +8,7 @@ from postback_conformance.lint import kinds
 from postback_conformance.lint.finding import Finding, finding_of
 from postback_conformance.lint.flat import TOKEN, VARIABLE, FlatText
 from postback_conformance.lint.query_outline import Pair
-from postback_conformance.redaction import is_secret_header, is_secret_parameter
+from postback_receiver.secret_names import is_secret_header, is_secret_parameter
 from postback_sender.notification import Notification
 
 _PASSWORD = re.compile(r"(?<=://)[^/?#@:]*:(?P<password>[^/?#@]+)@")

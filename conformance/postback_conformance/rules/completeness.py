@@ -9,6 +9,13 @@ from postback_sender.notification import Notification
 
 def _complete(notification: Notification, capture: Capture) -> Outcome | None:
     _ = notification
+    if capture.malformed is not None:
+        return Fail(
+            message=f"this could not be read as an HTTP request: {capture.malformed}",
+            expected="an HTTP request",
+            actual=f"{len(capture.body)} bytes that are none",
+            captures=(capture.id,),
+        )
     if not capture.truncated:
         return None
     return Fail(
@@ -30,6 +37,7 @@ RULES = (
             Source(document="Postback Kit", section="ARCHITECTURE.md: a capture is evidence", certainty="inferred"),
         ),
         start=each_capture(_complete),
+        sees_malformed=True,
         passing=example(JSON_SETTINGS, capture(b"{}")),
         failing=example(JSON_SETTINGS, capture(b'{"id', truncated=True)),
     ),

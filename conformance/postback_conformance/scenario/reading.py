@@ -1,7 +1,6 @@
 """Reads a scenario file into a `Scenario`, and turns every slip into one message with its place."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 from decimal import Decimal
@@ -11,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from postback_conformance.numbered_entries import numbered_entries
 from postback_conformance.scenario.script import (
     KEYS,
     MAX_EVENTS,
@@ -39,7 +39,6 @@ _LARGEST_NUMBER = 10**13
 # A life lasts months. A script of centuries is a slip of the pen, and its dates would leave the calendar.
 _LONGEST_DAYS = 20 * 365
 _LONGEST_NS = _LONGEST_DAYS * 86_400 * NANOSECONDS_PER_SECOND
-_ENTRY_HEADER = re.compile(r"\s*\[\[\s*([^\[\]]+?)\s*\]\]")
 
 
 def read_scenario(text: str, *, name: str, catalogue: Catalogue = CATALOGUE) -> Scenario:
@@ -48,26 +47,6 @@ def read_scenario(text: str, *, name: str, catalogue: Catalogue = CATALOGUE) -> 
     `catalogue` is that of the notification by which it will be sent, and knows the tokens that `texts` may name.
     """
     return _Reader(text, name, catalogue).scenario()
-
-
-def numbered_entries(text: str) -> str:
-    """Return a TOML text in which the header of every list entry tells which one it is: `[[step]]` as `[step 2]`.
-
-    The lines stay where they are, so that the place of `afer` in `step 2` can be looked up. Such a header inside a text
-    of several lines is counted as well: a message may then name a wrong line.
-    """
-    seen: Counter[str] = Counter()
-    latest: dict[str, str] = {}
-
-    def numbered(found: re.Match[str]) -> str:
-        parent, _, last = found[1].rpartition(".")
-        # An entry inside an entry belongs to the latest one of those.
-        path = ".".join(part for part in (latest.get(parent, parent), last) if part)
-        seen[path] += 1
-        latest[found[1]] = f"{path} {seen[path]}"
-        return f"[{latest[found[1]]}]"
-
-    return "\n".join(_ENTRY_HEADER.sub(numbered, line, count=1) if "[[" in line else line for line in text.splitlines())
 
 
 class _Reader:

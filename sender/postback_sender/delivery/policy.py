@@ -11,7 +11,7 @@ from postback_sender.delivery.retry import Failure, RetryProfile
 from postback_sender.matcher import ResponseMatcher
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One send of a postback and its outcome; times are nanoseconds of the sender's monotonic clock.
 
     `number` counts from 1. `failure` is None for a success. `status` is None when no answer came. `retry_after_ns` is
@@ -72,6 +72,13 @@ def next_step(policy: DeliveryPolicy, ready_ns: int, last: Attempt | None, now_n
         return GiveUp(f"{last.failure} after {last.number} attempts: the retry profile {profile.name} allows no more")
     due_ns = last.finished_ns + _delay_ns(profile, last)
     return Send() if now_ns >= due_ns else Wait(due_ns)
+
+
+def used_up(policy: DeliveryPolicy, attempts: int) -> GiveUp | None:
+    """Return the end of a postback of which so many attempts failed under settings that allowed more than these do."""
+    if attempts <= len(policy.retry.delays_ns):
+        return None
+    return GiveUp(f"{attempts} attempts were made: the retry profile {policy.retry.name} allows no more")
 
 
 def _delay_ns(profile: RetryProfile, failed: Attempt) -> int:

@@ -14,6 +14,8 @@ from postback_sender.errors import TargetError
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# RFC 8215: what it carries is for one network to know.
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 _AUTHORITY_END = re.compile(r"[/?#\\]")
 
 
@@ -66,7 +68,7 @@ def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         # RFC 6052 §2.1, and the compatible addresses that RFC 4291 §2.5.5.1 gave up.
         if carried is None and (ip in _NAT64 or int(ip) >> 32 == 0):
             carried = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
-        if ip.is_site_local or (carried is not None and not _is_public(carried)):
+        if ip.is_site_local or ip in _LOCAL_NAT64 or (carried is not None and not _is_public(carried)):
             return False
     return ip.is_global and not ip.is_multicast
 

@@ -8,41 +8,49 @@ import asyncio
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple, TypeVar
 
+from postback_sender.outbox.claims import Claims
 from postback_sender.outbox.errors import OutboxError
 from postback_sender.outbox.sqlite_file import explain, outbox_error, transaction
 
-T = TypeVar("T")
+A = TypeVar("A")
+R = TypeVar("R")
 
 _LARGEST_GROUP: Final = 1024
 
+Work = Callable[[sqlite3.Connection, Sequence[A]], Sequence[R | OutboxError]]
+"""Does the same for each argument, in their order, and returns as many results; an error in place of a result refuses
+that one alone, which must have changed nothing."""
+
 
 class _Job(NamedTuple):
-    run: Callable[[sqlite3.Connection], Any]
+    work: Work[Any, Any]
+    argument: Any
     waiter: asyncio.Future[Any]
 
 
 class _Settled(NamedTuple):
     waiter: asyncio.Future[Any]
     result: Any
-    error: Exception | None
 
 
 class CommitThread:
-    """Runs jobs on a connection, one after the other, and answers each once it is committed.
+    """Runs jobs on a connection, in their order, and answers each once it is committed.
 
-    A job that raises `OutboxError` has to do so before it writes: it is refused alone. With any other error its whole
-    group is rolled back. Jobs that come later are tried anew.
+    Neighbours with the same work are done together. When work raises an error, its whole group is rolled back; jobs
+    that come later are tried anew. The `claims` that a group changed go the way of the group.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, claims: Claims) -> None:
         self._connection = connection
         self._path = path
+        self._claims = claims
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = False
         # Nothing may enter the queue behind the mark that ends it: nobody would ever answer it.
@@ -50,12 +58,12 @@ class CommitThread:
         self._thread = threading.Thread(target=self._run_until_closed, name=f"outbox {path.name}", daemon=True)
         self._thread.start()
 
-    def submit(self, run: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Return a future of the running loop that has the job's result once it is committed."""
-        waiter: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    def submit(self, work: Work[A, R], argument: A) -> asyncio.Future[R]:
+        """Return a future of the running loop that has the result for an argument once it is committed."""
+        waiter: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         with self._closing:
             self.check_open()
-            self._queue.put(_Job(run, waiter))
+            self._queue.put(_Job(work, argument, waiter))
         return waiter
 
     def check_open(self) -> None:
@@ -93,17 +101,24 @@ class CommitThread:
         """Run and commit a group; what became of each job. It never raises: whoever waits must hear of it."""
         try:
             with transaction(self._connection):
-                return [self._run(job) for job in jobs]
+                settled = [one for work, some in groupby(jobs, _work_of) for one in self._run(work, list(some))]
         except sqlite3.Error as error:
-            return [_Settled(job.waiter, None, outbox_error(self._path, explain(error))) for job in jobs]
+            reason: Exception = outbox_error(self._path, explain(error))
         except Exception as error:  # noqa: BLE001  a fault of ours must not leave anybody waiting for ever
-            return [_Settled(job.waiter, None, error) for job in jobs]
+            reason = error
+        else:
+            self._claims.commit()
+            return settled
+        self._claims.rollback()
+        return [_Settled(job.waiter, reason) for job in jobs]
 
-    def _run(self, job: _Job) -> _Settled:
-        try:
-            return _Settled(job.waiter, job.run(self._connection), None)
-        except OutboxError as error:
-            return _Settled(job.waiter, None, error)
+    def _run(self, work: Work[Any, Any], jobs: list[_Job]) -> list[_Settled]:
+        results = work(self._connection, [job.argument for job in jobs])
+        return [_Settled(job.waiter, result) for job, result in zip(jobs, results, strict=True)]
+
+
+def _work_of(job: _Job) -> Work[Any, Any]:
+    return job.work
 
 
 def _answer(settled: list[_Settled]) -> None:
@@ -118,11 +133,11 @@ def _answer(settled: list[_Settled]) -> None:
 
 
 def _settle(settled: list[_Settled]) -> None:
-    for waiter, result, error in settled:
+    for waiter, result in settled:
         # One who was cancelled meanwhile is done already, and must not keep the others from their answer.
         if waiter.done():
             continue
-        if error is None:
-            waiter.set_result(result)
+        if isinstance(result, Exception):
+            waiter.set_exception(result)
         else:
-            waiter.set_exception(error)
+            waiter.set_result(result)

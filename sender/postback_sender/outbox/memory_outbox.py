@@ -4,7 +4,7 @@ import heapq
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from msgspec.structs import replace
 
@@ -19,52 +19,80 @@ from postback_sender.outbox.entry import (
     storable_text,
 )
 from postback_sender.outbox.errors import OutboxError
-from postback_sender.outbox.refusals import check_next, check_storable, not_claimed, not_next
+from postback_sender.outbox.refusals import check_next, check_storable, refused_record
+
+# Logs of entries that have ended are looked at soon after, or not at all.
+_REMEMBERED_LOGS: Final = 4096
 
 
 class MemoryOutbox:
-    """Keeps entries until they end or the program does, and their logs as long as itself; see `Outbox`."""
+    """Keeps entries until they end, and logs a little longer; all is gone with the program. See `Outbox`."""
 
     def __init__(self, *, ordered: bool = True) -> None:
         self._ordered = ordered
         self._last_id = 0
         self._waiting: dict[int, Entry] = {}
+        self._held: list[Entry] = []
         self._ended: Counter[State] = Counter()
         self._claimed: set[int] = set()
-        # The entries that may be claimed, as a heap of (due_ns, id).
-        self._claimable: list[tuple[int, int]] = []
-        # For each key the ids that wait, the first one being claimable or claimed.
+        # The entries that may be claimed, as heaps of (due_ns, id): first sends, and resends.
+        self._claimable: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
+        # For each key the ids that wait or are held; a first one that waits is claimable or claimed.
         self._queues: defaultdict[str, deque[int]] = defaultdict(deque)
-        self._logs: defaultdict[int, list[LoggedAttempt]] = defaultdict(list)
+        self._logs: dict[int, list[LoggedAttempt]] = {}
+        self._ended_logs: deque[int] = deque()
+        self._last_used_ns: int | None = None
         self._closed = False
 
-    async def add(self, drafts: Sequence[Draft]) -> list[int]:
-        self._check_open()
-        check_storable(drafts)
-        ids = list(range(self._last_id + 1, self._last_id + 1 + len(drafts)))
-        self._last_id += len(drafts)
-        for entry_id, draft in zip(ids, drafts, strict=True):
-            entry = Entry(event=draft.event, key=draft.key, due_ns=storable_number(draft.due_ns), id=entry_id)
-            self._waiting[entry_id] = entry
-            queue = self._queue(entry)
-            if queue is not None:
-                queue.append(entry_id)
-            if queue is None or queue[0] == entry_id:
-                self._make_claimable(entry)
-        return ids
+    @property
+    def last_used_ns(self) -> int | None:
+        return self._last_used_ns
 
-    async def claim(self, *, until_ns: int, limit: int) -> list[Entry]:
+    def note_use(self, at_ns: int) -> None:
+        self._last_used_ns = at_ns
+
+    async def add(self, drafts: Sequence[Draft], *, held: bool = False) -> list[int]:
         self._check_open()
+        lines = check_storable(drafts)
+        entries = [
+            Entry(id=entry_id, line=line, key=draft.key, due_ns=storable_number(draft.due_ns))
+            for entry_id, (draft, line) in enumerate(zip(drafts, lines, strict=True), self._last_id + 1)
+        ]
+        self._last_id += len(drafts)
+        for entry in entries:
+            if (queue := self._queue(entry)) is not None:
+                queue.append(entry.id)
+        if held:
+            self._held += entries
+        else:
+            self._accept(entries)
+        return [entry.id for entry in entries]
+
+    async def publish(self) -> None:
+        self._check_open()
+        self._accept(self._held)
+        self._held = []
+
+    async def discard(self) -> None:
+        self._check_open()
+        for entry in self._held:
+            self._advance(entry)
+        self._held = []
+
+    async def claim(self, *, until_ns: int, limit: int, resends: bool) -> list[Entry]:
+        self._check_open()
+        claimable = self._claimable[resends]
         claimed: list[Entry] = []
-        while len(claimed) < limit and self._claimable and self._claimable[0][0] <= until_ns:
-            _, entry_id = heapq.heappop(self._claimable)
+        while len(claimed) < limit and claimable and claimable[0][0] <= until_ns:
+            _, entry_id = heapq.heappop(claimable)
             self._claimed.add(entry_id)
             claimed.append(self._waiting[entry_id])
         return claimed
 
-    async def next_due_ns(self) -> int | None:
+    async def next_due_ns(self, *, resends: bool) -> int | None:
         self._check_open()
-        return self._claimable[0][0] if self._claimable else None
+        claimable = self._claimable[resends]
+        return claimable[0][0] if claimable else None
 
     async def record(
         self,
@@ -74,32 +102,41 @@ class MemoryOutbox:
         due_ns: int | None = None,
         outcome: Outcome | None = None,
         reason: str = "",
-    ) -> None:
+    ) -> bool:
         self._check_open()
         check_next(due_ns, outcome)
         _ = reason  # for people who list an outbox, and nobody lists this one
-        if entry_id not in self._claimed:
-            raise not_claimed(entry_id)
+        claimed = self._waiting[entry_id] if entry_id in self._claimed else None
+        if refusal := refused_record(claimed, entry_id, attempt):
+            raise refusal
         entry = self._waiting[entry_id]
+        self._claimed.remove(entry_id)
         if attempt is not None:
-            if attempt.number != entry.attempts + 1:
-                raise not_next(entry_id, attempts=entry.attempts, number=attempt.number)
-            self._logs[entry_id].append(replace(attempt, round=entry.round, detail=storable_text(attempt.detail)))
-            entry = replace(entry, attempts=attempt.number)
-        if due_ns is not None:
-            entry = replace(entry, due_ns=storable_number(due_ns))
-        self._waiting[entry_id] = entry
+            log = self._logs.setdefault(entry_id, [])
+            log.append(replace(attempt, round=entry.round, detail=storable_text(attempt.detail)))
         if outcome is not None:
             del self._waiting[entry_id]
-            self._claimed.remove(entry_id)
             self._ended[outcome] += 1
-            self._advance(entry)
+            self._forget_a_log_for(entry_id)
+            return self._advance(entry)
+        self._waiting[entry_id] = entry = replace(
+            entry,
+            attempts=attempt.number if attempt else entry.attempts,
+            due_ns=entry.due_ns if due_ns is None else storable_number(due_ns),
+        )
+        self._make_claimable(entry)
+        return False
 
     async def release(self, entry_ids: Iterable[int]) -> None:
         self._check_open()
         for entry_id in set(entry_ids) & self._claimed:
             self._claimed.remove(entry_id)
             self._make_claimable(self._waiting[entry_id])
+
+    async def waiting(self, *, after_id: int, limit: int) -> list[Entry]:
+        self._check_open()
+        later = (entry for entry in self._waiting.values() if entry.id > after_id)
+        return heapq.nsmallest(limit, later, key=lambda entry: entry.id)
 
     async def counts(self) -> Mapping[State, int]:
         self._check_open()
@@ -120,22 +157,38 @@ class MemoryOutbox:
     ) -> None:
         self.close()
 
+    def _accept(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self._waiting[entry.id] = entry
+            queue = self._queue(entry)
+            if queue is None or queue[0] == entry.id:
+                self._make_claimable(entry)
+
     def _queue(self, entry: Entry) -> deque[int] | None:
         return self._queues[entry.key] if self._ordered and entry.key else None
 
     def _make_claimable(self, entry: Entry) -> None:
-        heapq.heappush(self._claimable, (entry.due_ns, entry.id))
+        heapq.heappush(self._claimable[entry.attempts > 0], (entry.due_ns, entry.id))
 
-    def _advance(self, ended: Entry) -> None:
-        """Make what comes after an entry that has ended claimable."""
-        queue = self._queue(ended)
+    def _advance(self, gone: Entry) -> bool:
+        """Make what comes after an entry that is gone claimable, and return whether there is any."""
+        queue = self._queue(gone)
         if queue is None:
-            return
-        queue.popleft()
-        if queue:
+            return False
+        was_first = queue[0] == gone.id
+        queue.remove(gone.id)
+        if not queue:
+            del self._queues[gone.key]
+            return False
+        has_advanced = was_first and queue[0] in self._waiting
+        if has_advanced:
             self._make_claimable(self._waiting[queue[0]])
-        else:
-            del self._queues[ended.key]
+        return has_advanced
+
+    def _forget_a_log_for(self, ended_id: int) -> None:
+        self._ended_logs.append(ended_id)
+        if len(self._ended_logs) > _REMEMBERED_LOGS:
+            self._logs.pop(self._ended_logs.popleft(), None)
 
     def _check_open(self) -> None:
         if self._closed:

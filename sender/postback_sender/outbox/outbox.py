@@ -16,19 +16,44 @@ class Outbox(Protocol):
     Nothing rendered is kept. The bytes are rendered again from the event, and are the same because the event is.
     """
 
-    async def add(self, drafts: Sequence[Draft]) -> list[int]:
-        """Accept these events, all or none, and return their ids in the same order, once they are safe."""
-        ...
+    @property
+    def last_used_ns(self) -> int | None:
+        """When an earlier sender may have sent last, as wall time; None when there was none.
 
-    async def claim(self, *, until_ns: int, limit: int) -> list[Entry]:
-        """Return up to `limit` claimable entries due by `until_ns`, by due time and then id, and claim them.
-
-        Nobody else gets a claimed entry. A caller that is cancelled meanwhile claims nothing.
+        That is when it noted so; or if it was killed, which it cannot have noted, the moment of opening.
         """
         ...
 
-    async def next_due_ns(self) -> int | None:
-        """Return the earliest due time of all claimable entries, or None when there are none."""
+    def note_use(self, at_ns: int) -> None:
+        """Note that a sender may have sent until then, wall time. Best effort: it never fails."""
+        ...
+
+    async def add(self, drafts: Sequence[Draft], *, held: bool = False) -> list[int]:
+        """Accept these events, all or none, and return their ids in the same order, once they are safe.
+
+        What is held is not accepted before `publish`: until then nobody sees it, and it ends with the process. It keeps
+        its place in the order, though: what is added later with the same key waits for it.
+        """
+        ...
+
+    async def publish(self) -> None:
+        """Accept all that is held."""
+        ...
+
+    async def discard(self) -> None:
+        """Forget all that is held."""
+        ...
+
+    async def claim(self, *, until_ns: int, limit: int, resends: bool) -> list[Entry]:
+        """Return up to `limit` claimable entries due by `until_ns`, by due time and then id, and claim them.
+
+        With `resends` they are those of which an attempt was made in this round, else those without. Nobody else gets a
+        claimed entry. A caller that is cancelled meanwhile claims nothing.
+        """
+        ...
+
+    async def next_due_ns(self, *, resends: bool) -> int | None:
+        """Return the earliest due time of all claimable entries of that kind, or None when there are none."""
         ...
 
     async def record(
@@ -39,17 +64,22 @@ class Outbox(Protocol):
         due_ns: int | None = None,
         outcome: Outcome | None = None,
         reason: str = "",
-    ) -> None:
+    ) -> bool:
         """Log an attempt and what is next: either another due time or the outcome. Returns once that is safe.
 
-        With a due time the entry stays claimed. Its end makes the next entry of its key claimable. `reason` is for
-        people. The attempt's number has to be the next one of the round, which is the entry's, whatever
-        `attempt.round` says. Raises `OutboxError` when this outbox has no claim on the entry.
+        Either ends the claim. The end of an entry makes the next one of its key claimable; True means that something
+        may have become claimable so. `reason` is for people. The attempt's number has to be the next one of the round,
+        which is the entry's, whatever `attempt.round` says. Raises `OutboxError` when this outbox has no claim on the
+        entry.
         """
         ...
 
     async def release(self, entry_ids: Iterable[int]) -> None:
         """Give claims back: these entries are claimable again. Whatever is not claimed is left as it is."""
+        ...
+
+    async def waiting(self, *, after_id: int, limit: int) -> list[Entry]:
+        """Return up to `limit` entries that wait, claimed or not, in the order of acceptance, from the next id on."""
         ...
 
     async def counts(self) -> Mapping[State, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from postback_sender.event import encode_event
-from postback_sender.outbox.entry import Draft, Outcome
+from postback_sender.outbox.entry import Draft, Entry, LoggedAttempt, Outcome
 from postback_sender.outbox.errors import OutboxError
 
 
@@ -27,14 +27,13 @@ def check_storable(drafts: Iterable[Draft]) -> list[bytes]:
         ) from None
 
 
-def not_claimed(entry_id: int) -> OutboxError:
-    """Return the error of a record for an entry that was not claimed, or has ended."""
-    return OutboxError(f"entry {entry_id} of the outbox is not claimed, so nothing can be recorded of it")
-
-
-def not_next(entry_id: int, *, attempts: int, number: int) -> OutboxError:
-    """Return the error of an attempt that would leave a gap in the log, or be in it twice."""
-    return OutboxError(
-        f"entry {entry_id} of the outbox has {attempts} attempts in its log: expected number {attempts + 1}, "
-        f"got {number}"
-    )
+def refused_record(entry: Entry | None, entry_id: int, attempt: LoggedAttempt | None) -> OutboxError | None:
+    """Return the error of a record for an entry that is not claimed (None), or of an attempt out of its order."""
+    if entry is None:
+        return OutboxError(f"entry {entry_id} of the outbox is not claimed, so nothing can be recorded of it")
+    if attempt is not None and attempt.number != entry.attempts + 1:
+        return OutboxError(
+            f"entry {entry_id} of the outbox has {entry.attempts} attempts in its log: "
+            f"expected number {entry.attempts + 1}, got {attempt.number}"
+        )
+    return None

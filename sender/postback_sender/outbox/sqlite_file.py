@@ -7,20 +7,24 @@ same process closes it. The system drops ours with the process, so nothing is le
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
 from postback_sender.outbox.errors import OutboxError
-from postback_sender.outbox.sqlite_schema import CREATE_TABLES
+from postback_sender.outbox.sqlite_schema import CREATE_TABLES, FORGET_HELD, MIGRATE, REARRANGE, SELECT_LANES
 
 APPLICATION_ID: Final = int.from_bytes(b"PBOX")
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 Synchronous = Literal["normal", "full"]
 
 _BUSY_TIMEOUT_S: Final = 5.0
+
+# `UPDATE … FROM`; every Python that is still looked after comes with a newer one.
+_OLDEST_SQLITE: Final = (3, 33)
 
 # An event takes 1 to 2 KB, and a page of SQLite's usual 4096 bytes would be half empty with two of them.
 _PAGE_BYTES: Final = 8192
@@ -48,29 +52,45 @@ _ADVICE: Final = {
 
 
 class OutboxLock:
-    """The right to change an outbox file, held by one process at a time and gone when that process is."""
+    """The right to change an outbox file, held by one process at a time and gone when that process is.
+
+    Its file holds the number of the process that has it, or had it and was killed, and its date says when the outbox
+    was last used: `last_used_ns`, wall time, None for never.
+    """
 
     def __init__(self, path: Path) -> None:
         """Take it, or raise `OutboxError` that names the process which has it."""
         # One outbox is one outbox, by whatever links it is reached.
         real = path.resolve()
+        file = real.with_name(f"{real.name}-lock")
         with outbox_errors(path):
-            self._file = os.open(real.with_name(f"{real.name}-lock"), os.O_RDWR | os.O_CREAT, 0o600)
+            is_new = not file.exists()
+            self._file = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.ftruncate(self._file, 0)
-                os.pwrite(self._file, str(os.getpid()).encode(), 0)
             except BlockingIOError:
                 holder = self._holder()
-                self.release()
+                os.close(self._file)
+                self._file = -1
                 raise outbox_error(path, f"{holder} works on it. Stop that one, or use another file.") from None
-            except BaseException:
-                self.release()
-                raise
+            # Whoever was killed cannot have noted when that was.
+            state = os.fstat(self._file)
+            noted_ns = time.time_ns() if state.st_size else state.st_mtime_ns
+            self.last_used_ns = None if is_new else noted_ns
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, str(os.getpid()).encode(), 0)
+
+    def note_use(self, at_ns: int) -> None:
+        """Note that the outbox was used until then."""
+        self.last_used_ns = max(at_ns, self.last_used_ns or at_ns)
 
     def release(self) -> None:
         """Let others have it; a second call does nothing."""
         if self._file >= 0:
+            with suppress(OSError):
+                os.ftruncate(self._file, 0)
+                used_ns = max(0, self.last_used_ns or 0)
+                os.utime(self._file, ns=(used_ns, used_ns))
             os.close(self._file)
             self._file = -1
 
@@ -81,6 +101,9 @@ class OutboxLock:
 
 def open_for_writing(path: Path, *, synchronous: Synchronous = "normal") -> sqlite3.Connection:
     """Return a connection to the outbox at `path`, made when missing. Only who holds its lock may ask for one."""
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        needed = ".".join(map(str, _OLDEST_SQLITE))
+        raise outbox_error(path, f"SQLite {needed} is needed, and this Python has {sqlite3.sqlite_version}.")
     with outbox_errors(path):
         with suppress(FileNotFoundError):
             _check_header(path)
@@ -88,16 +111,20 @@ def open_for_writing(path: Path, *, synchronous: Synchronous = "normal") -> sqli
             _uri(path, "rwc"), uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         try:
+            _check_json(connection, path)
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             # Asked of SQLite, not of the header: whoever was killed while making the file leaves none of it behind.
-            if connection.execute("PRAGMA user_version").fetchone() == (0,):
-                _create(connection)
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version < SCHEMA_VERSION:
+                _create_or_migrate(connection, version)
             connection.execute("PRAGMA journal_mode = WAL")
             # What is committed survives the death of this process in either case. With "full" it also survives a crash
             # of the whole machine, and every commit waits for the disk.
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+            with transaction(connection):
+                forget_held(connection)
         except BaseException:
             connection.close()
             raise
@@ -140,6 +167,18 @@ def make_folder(folder: Path) -> None:
         own.mkdir(exist_ok=True)
         (own / ".gitignore").write_text("# Made by Postback Kit: captured traffic may hold secrets.\n*\n")
         folder.mkdir(parents=True, exist_ok=True)
+
+
+def forget_held(connection: sqlite3.Connection) -> None:
+    """Delete what is held, and let go what was accepted after it with the same key."""
+    if sum([connection.execute(statement).rowcount for statement in FORGET_HELD]):
+        rearrange(connection)
+
+
+def rearrange(connection: sqlite3.Connection) -> None:
+    """Put every waiting entry where it belongs: first in its key, or behind another."""
+    for lane, ordered in connection.execute(SELECT_LANES).fetchall():
+        connection.execute(REARRANGE, {"lane": lane, "ordered": ordered})
 
 
 @contextmanager
@@ -199,12 +238,19 @@ def _check_header(path: Path) -> bool:
     return True
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _check_json(connection: sqlite3.Connection, path: Path) -> None:
+    try:
+        connection.execute("SELECT json('1')")
+    except sqlite3.OperationalError:
+        raise outbox_error(path, "this Python's SQLite was built without its JSON functions, which it needs.") from None
+
+
+def _create_or_migrate(connection: sqlite3.Connection, version: int) -> None:
     with transaction(connection):
         # Both before the switch to a write-ahead log, and so in the first hundred bytes of the file proper.
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        for statement in CREATE_TABLES:
+        for statement in MIGRATE if version else CREATE_TABLES:
             connection.execute(statement)
 
 

@@ -16,6 +16,7 @@ from postback_sender.outbox.sqlite_file import (
     open_for_writing,
     outbox_error,
     outbox_errors,
+    rearrange,
     transaction,
 )
 
@@ -115,7 +116,6 @@ class OutboxFile:
                 closing(open_for_writing(self._path)) as connection,
                 transaction(connection),
             ):
-                connection.execute(schema.VOID_CLAIMS)
                 if entry_ids is None:
                     changed = connection.execute(statement, {**values, "id": None}).rowcount
                 else:
@@ -124,8 +124,7 @@ class OutboxFile:
                     changed = sum(connection.execute(statement, {**values, "id": one}).rowcount for one in ids)
                 # An entry that waits again may have to wait before others of its key, and one that is dropped lets
                 # them go first.
-                for lane, ordered in connection.execute(schema.SELECT_LANES).fetchall():
-                    connection.execute(schema.REARRANGE, {"lane": lane, "ordered": ordered})
+                rearrange(connection)
                 return changed
         finally:
             lock.release()
@@ -148,7 +147,7 @@ def _listed(row: tuple[*schema.EntryRow, int, str, str, str, str | None]) -> Lis
     *first, state, reason, notification, target, last_failure = row
     entry = schema.stored_entry(cast("schema.EntryRow", tuple(first)))
     return ListedEntry(
-        event=entry.event,
+        line=entry.line,
         key=entry.key,
         due_ns=entry.due_ns,
         id=entry.id,

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 
 from postback_sender.notification import NotificationSource
 from postback_sender.outbox import sqlite_schema as schema
+from postback_sender.outbox.claims import Claims
 from postback_sender.outbox.commit_thread import CommitThread
 from postback_sender.outbox.entry import (
     STATES,
@@ -24,10 +25,11 @@ from postback_sender.outbox.entry import (
     storable_text,
 )
 from postback_sender.outbox.errors import OutboxError
-from postback_sender.outbox.refusals import check_next, check_storable, not_claimed, not_next
+from postback_sender.outbox.refusals import check_next, check_storable, refused_record
 from postback_sender.outbox.sqlite_file import (
     OutboxLock,
     Synchronous,
+    forget_held,
     make_folder,
     open_for_reading,
     open_for_writing,
@@ -68,63 +70,46 @@ class SqliteOutbox:
             connection = open_for_writing(self._path, synchronous=synchronous)
             try:
                 with outbox_errors(self._path), transaction(connection):
-                    connection.execute(schema.VOID_CLAIMS)
                     self._source = _source_id(connection, notification)
                     self._lane = _lane_id(connection, notification.name, to, ordered=ordered)
+                    (self._may_have_behind,) = connection.execute(schema.HAS_BEHIND, (self._lane, 0)).fetchone()
             except BaseException:
                 connection.close()
                 raise
-            self._commits = CommitThread(connection, self._path)
+            # Both are touched by the thread alone.
+            self._claims = Claims()
+            self._first_held: int | None = None
+            self._commits = CommitThread(connection, self._path, claims=self._claims)
         except BaseException:
             self._lock.release()
             raise
 
-    async def add(self, drafts: Sequence[Draft]) -> list[int]:
-        lines = check_storable(drafts)
+    @property
+    def last_used_ns(self) -> int | None:
+        return self._lock.last_used_ns
 
-        def insert(connection: sqlite3.Connection) -> list[int]:
-            (last_id,) = connection.execute(schema.LAST_ID).fetchone()
-            ids = list(range(last_id + 1, last_id + 1 + len(drafts)))
-            connection.executemany(
-                schema.INSERT_ENTRY,
-                (
-                    (
-                        entry_id,
-                        self._lane,
-                        self._source,
-                        draft.key,
-                        storable_number(draft.due_ns),
-                        self._ordered and draft.key != "",
-                    )
-                    for entry_id, draft in zip(ids, drafts, strict=True)
-                ),
-            )
-            connection.executemany(schema.INSERT_EVENT, zip(ids, lines, strict=True))
-            return ids
+    def note_use(self, at_ns: int) -> None:
+        self._lock.note_use(at_ns)
 
-        return await self._commits.submit(insert)
+    async def add(self, drafts: Sequence[Draft], *, held: bool = False) -> list[int]:
+        return await self._commits.submit(self._add, _Batch(drafts, check_storable(drafts), held))
 
-    async def claim(self, *, until_ns: int, limit: int) -> list[Entry]:
-        def claim(connection: sqlite3.Connection) -> list[Entry]:
-            found = connection.execute(schema.SELECT_CLAIMABLE, (self._lane, storable_number(until_ns), limit))
-            # Read before anything is written: a row that cannot be read is refused, and nothing is claimed.
-            entries = [schema.stored_entry(row) for row in found.fetchall()]
-            connection.executemany(schema.CLAIM, ((entry.id,) for entry in entries))
-            return entries
+    async def publish(self) -> None:
+        await self._commits.submit(self._publish, None)
 
-        claimed = self._commits.submit(claim)
+    async def discard(self) -> None:
+        await self._commits.submit(self._discard, None)
+
+    async def claim(self, *, until_ns: int, limit: int, resends: bool) -> list[Entry]:
+        claimed = self._commits.submit(self._claim, (resends, storable_number(until_ns), limit))
         try:
             return await asyncio.shield(claimed)
         except asyncio.CancelledError:
             claimed.add_done_callback(self._give_back)
             raise
 
-    async def next_due_ns(self) -> int | None:
-        def read(connection: sqlite3.Connection) -> int | None:
-            row = connection.execute(schema.NEXT_DUE, (self._lane,)).fetchone()
-            return None if row is None else int(row[0])
-
-        return await self._commits.submit(read)
+    async def next_due_ns(self, *, resends: bool) -> int | None:
+        return await self._commits.submit(self._next_due_ns, resends)
 
     async def record(
         self,
@@ -134,43 +119,15 @@ class SqliteOutbox:
         due_ns: int | None = None,
         outcome: Outcome | None = None,
         reason: str = "",
-    ) -> None:
+    ) -> bool:
         check_next(due_ns, outcome)
-        values = {
-            "id": entry_id,
-            "lane": self._lane,
-            "number": attempt.number if attempt else None,
-            "due_ns": None if due_ns is None else storable_number(due_ns),
-            "state": schema.CLAIMED if outcome is None else schema.ENDED[outcome],
-            "reason": storable_text(reason),
-        }
-
-        def write(connection: sqlite3.Connection) -> None:
-            if not connection.execute(schema.RECORD, values).rowcount:
-                row = connection.execute(schema.SELECT_CLAIMED_ATTEMPTS, (entry_id, self._lane)).fetchone()
-                if row is None or attempt is None:
-                    raise not_claimed(entry_id)
-                raise not_next(entry_id, attempts=row[0], number=attempt.number)
-            if attempt is not None:
-                connection.execute(
-                    schema.INSERT_ATTEMPT,
-                    (
-                        entry_id,
-                        attempt.number,
-                        attempt.started_at_ns,
-                        attempt.finished_at_ns,
-                        attempt.failure,
-                        attempt.status,
-                        storable_text(attempt.detail),
-                    ),
-                )
-            if outcome is not None and self._ordered:
-                connection.execute(schema.ADVANCE, (self._lane, entry_id))
-
-        await self._commits.submit(write)
+        return await self._commits.submit(self._record, _Record(entry_id, attempt, due_ns, outcome, reason))
 
     async def release(self, entry_ids: Iterable[int]) -> None:
-        await self._submit_release(entry_ids)
+        await self._commits.submit(self._release, list(entry_ids))
+
+    async def waiting(self, *, after_id: int, limit: int) -> list[Entry]:
+        return await self._commits.submit(self._waiting, (after_id, limit))
 
     async def counts(self) -> Mapping[State, int]:
         self._commits.check_open()
@@ -178,10 +135,7 @@ class SqliteOutbox:
         return await asyncio.to_thread(self._count)
 
     async def log(self, entry_id: int) -> list[LoggedAttempt]:
-        def read(connection: sqlite3.Connection) -> list[LoggedAttempt]:
-            return [schema.stored_attempt(row) for row in connection.execute(schema.SELECT_LOG, (entry_id,))]
-
-        return await self._commits.submit(read)
+        return await self._commits.submit(self._log, entry_id)
 
     def close(self) -> None:
         self._commits.close()
@@ -195,20 +149,124 @@ class SqliteOutbox:
     ) -> None:
         self.close()
 
-    def _submit_release(self, entry_ids: Iterable[int]) -> asyncio.Future[None]:
-        rows = [(entry_id, self._lane) for entry_id in entry_ids]
+    def _add(self, connection: sqlite3.Connection, batches: Sequence["_Batch"]) -> list[list[int]]:
+        return [self._add_batch(connection, batch) for batch in batches]
 
-        def release(connection: sqlite3.Connection) -> None:
-            connection.executemany(schema.RELEASE, rows)
+    def _add_batch(self, connection: sqlite3.Connection, batch: "_Batch") -> list[int]:
+        (last_id,) = connection.execute(schema.LAST_ID).fetchone()
+        ids = list(range(last_id + 1, last_id + 1 + len(batch.drafts)))
+        rows = (
+            (entry_id, self._lane, self._source, draft.key, storable_number(draft.due_ns), self._state(draft, batch))
+            for entry_id, draft in zip(ids, batch.drafts, strict=True)
+        )
+        connection.executemany(schema.INSERT_ENTRY, rows)
+        connection.executemany(schema.INSERT_EVENT, zip(ids, batch.lines, strict=True))
+        if batch.held:
+            self._first_held = self._first_held or last_id + 1
+        else:
+            self._look_for_behind(connection, last_id + 1)
+        return ids
 
-        return self._commits.submit(release)
+    def _state(self, draft: Draft, batch: "_Batch") -> int | None:
+        if batch.held:
+            return schema.HELD
+        return None if self._ordered and draft.key else schema.FIRST
+
+    def _publish(self, connection: sqlite3.Connection, askers: Sequence[None]) -> Sequence[None]:
+        if self._first_held is not None:
+            values = {"ordered": self._ordered, "lane": self._lane, "first": self._first_held}
+            connection.execute(schema.PUBLISH, values)
+            self._look_for_behind(connection, self._first_held)
+            self._first_held = None
+        return askers
+
+    def _discard(self, connection: sqlite3.Connection, askers: Sequence[None]) -> Sequence[None]:
+        forget_held(connection)
+        self._first_held = None
+        return askers
+
+    def _look_for_behind(self, connection: sqlite3.Connection, first_id: int) -> None:
+        if not self._may_have_behind:
+            (self._may_have_behind,) = connection.execute(schema.HAS_BEHIND, (self._lane, first_id)).fetchone()
+
+    def _claim(self, connection: sqlite3.Connection, wishes: Sequence[tuple[bool, int, int]]) -> list[list[Entry]]:
+        return [self._claim_some(connection, wish) for wish in wishes]
+
+    def _claim_some(self, connection: sqlite3.Connection, wish: tuple[bool, int, int]) -> list[Entry]:
+        resends, until_ns, limit = wish
+        due = connection.execute(schema.SELECT_DUE, (self._lane, resends, until_ns, limit + len(self._claims)))
+        free = [entry_id for _, entry_id in due if entry_id not in self._claims][:limit]
+        entries = [schema.stored_entry(row) for row in connection.execute(schema.SELECT_ENTRIES, (_as_json(free),))]
+        for entry in entries:
+            self._claims.put(entry)
+        return entries
+
+    def _next_due_ns(self, connection: sqlite3.Connection, kinds: Sequence[bool]) -> list[int | None]:
+        found: list[int | None] = []
+        for resends in kinds:
+            values = (self._lane, resends, storable_number(2**63), 1 + len(self._claims))
+            due = connection.execute(schema.SELECT_DUE, values)
+            found.append(next((due_ns for due_ns, entry_id in due if entry_id not in self._claims), None))
+        return found
+
+    def _record(self, connection: sqlite3.Connection, records: Sequence["_Record"]) -> list[bool | OutboxError]:
+        changed: list[tuple[object, ...]] = []
+        attempts: list[tuple[object, ...]] = []
+        ended_keys: list[str] = []
+        refused: list[OutboxError | None] = []
+        for record in records:
+            entry = self._claims.get(record.entry_id)
+            refusal = refused_record(entry, record.entry_id, record.attempt)
+            refused.append(refusal)
+            if entry is None or refusal is not None:
+                continue
+            self._claims.drop(entry.id)
+            number = entry.attempts
+            if (attempt := record.attempt) is not None:
+                number = attempt.number
+                attempts.append(_attempt_row(entry, attempt))
+            due_ns = entry.due_ns if record.due_ns is None else storable_number(record.due_ns)
+            state = schema.FIRST if record.outcome is None else schema.ENDED[record.outcome]
+            changed.append((entry.id, number, due_ns, state, storable_text(record.reason)))
+            if record.outcome is not None and entry.key:
+                ended_keys.append(entry.key)
+        if changed:
+            connection.execute(schema.RECORD, (_as_json(changed),))
+        if attempts:
+            connection.execute(schema.INSERT_ATTEMPTS, (_as_json(attempts),))
+        # Whom it was that came after does not matter to whoever asks.
+        has_advanced = bool(ended_keys) and self._advance(connection, ended_keys)
+        return [refusal or has_advanced for refusal in refused]
+
+    def _advance(self, connection: sqlite3.Connection, keys: list[str]) -> bool:
+        if not (self._ordered and self._may_have_behind):
+            return False
+        return connection.execute(schema.ADVANCE, (self._lane, _as_json(keys))).rowcount > 0
+
+    def _release(self, _: sqlite3.Connection, groups: Sequence[list[int]]) -> list[None]:
+        for entry_ids in groups:
+            for entry_id in entry_ids:
+                self._claims.drop(entry_id)
+        return [None] * len(groups)
+
+    def _waiting(self, connection: sqlite3.Connection, pages: Sequence[tuple[int, int]]) -> list[list[Entry]]:
+        return [
+            [schema.stored_entry(row) for row in connection.execute(schema.SELECT_WAITING, (self._lane, *page))]
+            for page in pages
+        ]
+
+    def _log(self, connection: sqlite3.Connection, entry_ids: Sequence[int]) -> list[list[LoggedAttempt]]:
+        return [
+            [schema.stored_attempt(row) for row in connection.execute(schema.SELECT_LOG, (entry_id,))]
+            for entry_id in entry_ids
+        ]
 
     def _give_back(self, claimed: asyncio.Future[list[Entry]]) -> None:
         """Release what was claimed for a caller who was cancelled meanwhile."""
         if not claimed.cancelled() and claimed.exception() is None and claimed.result():
             # Claims are void once the outbox is closed.
             with suppress(OutboxError):
-                self._submit_release(entry.id for entry in claimed.result())
+                self._commits.submit(self._release, [entry.id for entry in claimed.result()])
 
     def _count(self) -> Mapping[State, int]:
         counts = dict.fromkeys(STATES, 0)
@@ -216,6 +274,37 @@ class SqliteOutbox:
             for state, number in connection.execute(schema.COUNT_STATES, self._lane_key):
                 counts[schema.state_name(state)] += number
         return counts
+
+
+class _Batch(NamedTuple):
+    drafts: Sequence[Draft]
+    lines: Sequence[bytes]
+    held: bool
+
+
+class _Record(NamedTuple):
+    entry_id: int
+    attempt: LoggedAttempt | None
+    due_ns: int | None
+    outcome: Outcome | None
+    reason: str
+
+
+def _attempt_row(entry: Entry, attempt: LoggedAttempt) -> tuple[object, ...]:
+    return (
+        entry.id,
+        entry.round,
+        attempt.number,
+        attempt.started_at_ns,
+        attempt.finished_at_ns,
+        attempt.failure,
+        attempt.status,
+        storable_text(attempt.detail),
+    )
+
+
+def _as_json(rows: object) -> str:
+    return msgspec.json.encode(rows).decode()
 
 
 def _source_id(connection: sqlite3.Connection, source: NotificationSource) -> int:

@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from postback_sender.clock import Clock
-from postback_sender.replay.answer import ReplayAnswer
+from postback_sender.delivery.answer import Answer
+from postback_sender.delivery.origin import Origin
 from postback_sender.replay.request import Destination, HeaderChange, RecordedRequest, request_bytes
 from postback_sender.replay.schedule import Schedule
 
@@ -15,8 +16,8 @@ from postback_sender.replay.schedule import Schedule
 # and a quarter of the files that a process may usually open.
 MAX_CONCURRENCY: Final = 256
 
-Exchange = Callable[[bytes, str], Awaitable[ReplayAnswer]]
-"""Sends the bytes of a request of some method, and returns what came back."""
+Exchange = Callable[[Origin, bytes, str], Awaitable[Answer]]
+"""Sends the bytes of a request of some method to a server, and returns what came back."""
 
 Requests = Callable[[int, int], RecordedRequest]
 """The request at a place of the schedule in a round, both counted from 0; asked shortly before it is due."""
@@ -32,7 +33,7 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     place: int
     round_number: int
     lateness_ns: int | None
-    answer: ReplayAnswer
+    answer: Answer
 
 
 class _Leaving(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +116,7 @@ class Replayer:
             self.stop()
 
     async def _send(self, leaving: _Leaving, on_replayed: Callable[[Replayed], None]) -> None:
-        answer = await self._exchange(leaving.data, leaving.request.method)
+        answer = await self._exchange(self._to.origin, leaving.data, leaving.request.method)
         is_timed = leaving.due_ns is not None and answer.sent_ns is not None
         on_replayed(
             Replayed(

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from postback_sender.delivery.origin import DEFAULT_PORTS, Origin
 from postback_sender.errors import SenderError, TargetError
 
 # RFC 9110 §7.6.1: they speak of one connection, and this is another. Trailer announces what comes after chunks.
@@ -22,7 +23,6 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _IN_TARGET = re.compile(r"[^\x00-\x20\x7f]+")
 _IN_VALUE = re.compile(r"[^\x00\r\n]*")
 _SERVER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -78,9 +78,7 @@ class HeaderChange(msgspec.Struct, frozen=True):
 class Destination(msgspec.Struct, frozen=True, kw_only=True):
     """Where requests go: a server, and a path or query that replaces the recorded one unless it is empty."""
 
-    scheme: str
-    host: str
-    port: int
+    origin: Origin
     authority: str
     path: str
     query: str
@@ -94,16 +92,14 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
             host, port = parts.hostname, parts.port
         except ValueError as error:
             raise TargetError(f"{expected}; its host or port cannot be read: {type(error).__name__}") from None
-        if parts.scheme not in _DEFAULT_PORTS or not host:
+        if parts.scheme not in DEFAULT_PORTS or not host:
             raise TargetError(f"{expected}, with http or https and a host")
         if "@" in parts.netloc:
             raise TargetError(f"{expected}, without user and password; --set 'Authorization: …' sends them")
         if not all(_IN_TARGET.fullmatch(part) and part.isascii() for part in (parts.path, parts.query) if part):
             raise TargetError(f"{expected}; blanks and letters beyond ASCII have to be percent-encoded in its path")
         return cls(
-            scheme=parts.scheme,
-            host=host,
-            port=_DEFAULT_PORTS[parts.scheme] if port is None else port,
+            origin=Origin(scheme=parts.scheme, host=host, port=DEFAULT_PORTS[parts.scheme] if port is None else port),
             authority=parts.netloc,
             path="" if parts.path == "/" else parts.path,
             query=parts.query,

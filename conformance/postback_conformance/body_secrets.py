@@ -1,0 +1,190 @@
+"""Where in a body secrets stand: the values of fields, keys, elements and attributes that are named like one.
+
+Bodies are looked through as they are, well-formed or not, whole or cut: a body that no parser takes holds its secrets
+all the same. What stands in a compressed or multipart body, or in JSON within JSON, is not found.
+"""
+
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple, TypeAlias
+from urllib.parse import unquote, unquote_to_bytes
+
+from postback_receiver.secret_names import is_secret_header, is_secret_parameter
+
+BodyKind: TypeAlias = Literal["form", "json", "xml", "raw", "other"]
+
+_FORM = "application/x-www-form-urlencoded"
+_FORM_FIELD = re.compile(rb"(?:^|(?<=&))(?P<name>[^=&]*+)=(?P<value>[^&]++)")
+# A name is no longer than this, so that a body of nothing but quotes is not read once for each of them.
+_JSON_KEY = re.compile(rb'"(?P<name>(?:[^"\\]|\\.){1,200}+)"\s*+:\s*+', re.DOTALL)
+_JSON_TOKEN = re.compile(
+    rb'(?P<string>"(?P<text>(?:[^"\\]|\\.)*+\\?+)"?)|(?P<mark>[{}\[\],:])|(?P<bare>[^\s{}\[\],:"]++)', re.DOTALL
+)
+_JSON_WORDS = frozenset({b"true", b"false", b"null"})
+_XML_NAME = rb"[^\s<>/=\"'!?]{1,200}+"
+_XML_ELEMENT = re.compile(rb"<(?P<name>" + _XML_NAME + rb")(?:\s[^<>]*+)?(?<!/)>")
+_XML_ATTRIBUTE = re.compile(rb"\s(?P<name>" + _XML_NAME + rb")\s*+=\s*+(?:\"(?P<double>[^\"<]++)|'(?P<single>[^'<]++))")
+_XML_TEXT = re.compile(
+    rb"<!\[CDATA\[(?P<cdata>(?:(?!\]\]>).)*+)(?:\]\]>)?|<[^>]*+>?|\s++|(?P<text>[^<\s](?:[^<]*[^<\s])?)", re.DOTALL
+)
+_RAW_HEADER = re.compile(rb"(?m)^(?P<name>[^\s:]{1,200}+):[ \t]*+(?P<value>[^\r\n]*[^\s])")
+_RAW_FIELD = re.compile(rb"(?m)(?:^|[?&])(?P<name>[^=&#\s]{1,200}+)=(?P<value>[^&#\s]++)")
+
+
+class BodySecret(NamedTuple):
+    """A secret: where it stands (first byte, beyond the last), what it says, and whether it needs quotes around it."""
+
+    first: int
+    beyond: int
+    value: bytes
+    is_bare: bool = False
+
+
+def body_kind(body: bytes, content_types: Iterable[str]) -> BodyKind:
+    """Return what a body is by its Content-Type, and where that does not tell by how it begins."""
+    said = [value.partition(";")[0].strip().lower() for value in content_types]
+    if _FORM in said:
+        return "form"
+    start = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    if any("json" in value for value in said) or start in (b"{", b"["):
+        return "json"
+    if any("xml" in value for value in said) or start == b"<":
+        return "xml"
+    return "other"
+
+
+def body_secrets(body: bytes, kind: BodyKind) -> Iterator[BodySecret]:
+    """Yield the secrets of a body in reading order, without overlaps; `raw` is a request that was no HTTP."""
+    match kind:
+        case "form":
+            yield from _in_form(body)
+        case "json":
+            yield from _in_json(body)
+        case "xml":
+            yield from _apart(_in_xml(body))
+        case "raw":
+            yield from _apart((*_in_raw(body), *_in_json(body)))
+        case "other":
+            return
+
+
+def form_text(data: bytes | str) -> bytes:
+    """Return what a value in a form or a query says."""
+    return unquote_to_bytes(data.replace(b"+", b" ") if isinstance(data, bytes) else data.replace("+", " "))
+
+
+def _in_form(body: bytes) -> Iterator[BodySecret]:
+    for field in _FORM_FIELD.finditer(body):
+        if _is_secret(unquote(field["name"].decode("latin-1"))):
+            yield BodySecret(*field.span("value"), form_text(field["value"]))
+
+
+def _in_json(body: bytes) -> Iterator[BodySecret]:
+    position = 0
+    while key := _JSON_KEY.search(body, position):
+        # The closing quote of a text may pass for the opening one of a key; so the next search begins right behind.
+        position = key.start() + 1
+        if _is_secret(_json_text(key["name"])):
+            secrets, position = _in_json_value(body, key.end())
+            yield from secrets
+
+
+def _in_json_value(body: bytes, position: int) -> tuple[list[BodySecret], int]:
+    """Return the texts and numbers of the value at a place, all of them when it is an array or an object, and its end.
+
+    What is never closed goes on to the end of the body.
+    """
+    secrets: list[BodySecret] = []
+    depth, end = 0, position
+    waiting: re.Match[bytes] | None = None
+    for token in _JSON_TOKEN.finditer(body, position):
+        mark = token["mark"]
+        # A text before a colon was a key.
+        if waiting and mark != b":":
+            secrets += _json_secret(waiting)
+        waiting = token if mark is None else None
+        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(mark, 0) if mark else 0
+        if depth < 0 or (depth == 0 and mark == b","):
+            break
+        end = token.end()
+        if depth == 0:
+            break
+    if waiting:
+        secrets += _json_secret(waiting)
+    return secrets, end
+
+
+def _json_secret(token: re.Match[bytes]) -> Iterator[BodySecret]:
+    if token["bare"] is not None:
+        if token["bare"] not in _JSON_WORDS:
+            yield BodySecret(*token.span("bare"), token["bare"], is_bare=True)
+    elif token["text"]:
+        yield BodySecret(*token.span("text"), _json_text(token["text"]).encode("utf-8", "surrogatepass"))
+
+
+def _json_text(written: bytes) -> str:
+    text = written.decode("utf-8", "replace")
+    if "\\" not in text:
+        return text
+    try:
+        return str(json.loads(f'"{text}"', strict=False))
+    except ValueError:
+        return text
+
+
+def _in_xml(body: bytes) -> Iterator[BodySecret]:
+    for attribute in _XML_ATTRIBUTE.finditer(body):
+        if _is_secret(_local_name(attribute["name"])):
+            group = "double" if attribute["double"] else "single"
+            yield BodySecret(*attribute.span(group), _xml_text(attribute[group]))
+    position = 0
+    while element := _XML_ELEMENT.search(body, position):
+        position = element.end()
+        if not _is_secret(_local_name(element["name"])):
+            continue
+        end = body.find(b"</" + element["name"], position)
+        end = len(body) if end < 0 else end
+        for piece in _XML_TEXT.finditer(body, position, end):
+            if piece["cdata"]:
+                yield BodySecret(*piece.span("cdata"), piece["cdata"])
+            elif piece["text"]:
+                yield BodySecret(*piece.span("text"), _xml_text(piece["text"]))
+        position = end
+
+
+def _local_name(name: bytes) -> str:
+    return name.rpartition(b":")[2].decode("utf-8", "replace")
+
+
+def _xml_text(written: bytes) -> bytes:
+    return html.unescape(written.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
+def _in_raw(data: bytes) -> Iterator[BodySecret]:
+    for header in _RAW_HEADER.finditer(data):
+        if is_secret_header(header["name"].decode("latin-1")):
+            yield BodySecret(*header.span("value"), header["value"])
+    for field in _RAW_FIELD.finditer(data):
+        if _is_secret(unquote(field["name"].decode("latin-1"))):
+            yield BodySecret(*field.span("value"), form_text(field["value"]))
+
+
+def _apart(secrets: Iterable[BodySecret]) -> Iterator[BodySecret]:
+    """Yield secrets in reading order; of two that overlap, one that covers both."""
+    covering: BodySecret | None = None
+    for secret in sorted(secrets):
+        if covering and secret.first < covering.beyond:
+            if secret.beyond > covering.beyond:
+                covering = covering._replace(beyond=secret.beyond)
+            continue
+        if covering:
+            yield covering
+        covering = secret
+    if covering:
+        yield covering
+
+
+def _is_secret(name: str) -> bool:
+    return is_secret_parameter(name.strip())

@@ -1,0 +1,115 @@
+"""One running receiver as the flags of `listen` want it: the server, its store, and what it sends on."""
+
+import ipaddress
+import ssl
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from postback_conformance.cli.listen_settings import ListenSettings, endpoints_of
+from postback_conformance.cli.operation_log import OperationLog
+from postback_conformance.cli.whole_file import write_whole
+from postback_conformance.errors import ConformanceError
+from postback_conformance.receiver_file import ForwardFile
+from postback_receiver import Capture, CaptureServer, ReceiverError, SqliteStore
+from postback_receiver.metrics import Metric, gauge, labelled_counter, receiver_metrics
+from postback_receiver.tls import LOCAL_HOSTS, load_tls, make_tls
+
+if TYPE_CHECKING:
+    from postback_conformance.forwarding import Forwarder
+
+_EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared with, not bound to
+
+
+class Reception(msgspec.Struct, frozen=True, kw_only=True):
+    """A receiver that runs."""
+
+    server: CaptureServer
+    store: SqliteStore
+    forwarder: "Forwarder | None"
+
+    def metrics(self) -> list[Metric]:
+        """Return the numbers of this process."""
+        numbers = receiver_metrics(self.server.counts, lateness_ns=self.server.lateness_ns)
+        return numbers if self.forwarder is None else [*numbers, *_forward_metrics(self.forwarder)]
+
+
+@asynccontextmanager
+async def receiving(
+    settings: ListenSettings, *, log: OperationLog, on_capture: Callable[[Capture], None]
+) -> AsyncGenerator[Reception]:
+    """Receive for as long as the block lasts; ListenError, StoreError or TlsError when that cannot be."""
+    async with AsyncExitStack() as stack:
+        store = open_store_of(settings)
+        stack.callback(store.close)
+        forward = settings.forward
+        forwarder = await _open_forwarder(forward, log, stack) if forward else None
+        is_relay = forward is not None and forward.mode == "relay"
+        server = CaptureServer(
+            store,
+            [endpoint.new_endpoint() for endpoint in endpoints_of(settings)],
+            host=settings.host,
+            port=settings.port,
+            ssl_context=_tls_context(settings),
+            reuse_port=settings.workers > 1,
+            max_body_bytes=settings.max_body_bytes,
+            on_arrival=forwarder.take if forwarder and not is_relay else None,
+            on_capture=on_capture,
+            relay=forwarder.relay if forwarder and is_relay else None,
+        )
+        await stack.enter_async_context(server)
+        if forwarder and _leads_to(forwarder, server.port):
+            raise ConformanceError("--forward-to leads back to the capture port: everything would go round for ever")
+        yield Reception(server=server, store=store, forwarder=forwarder)
+
+
+async def _open_forwarder(forward: ForwardFile, log: OperationLog, stack: AsyncExitStack) -> "Forwarder":
+    # Imported when used: it takes a while, and most receivers send nothing on.
+    from postback_conformance.cli.sending_on import new_forwarder  # noqa: PLC0415
+
+    return await stack.enter_async_context(new_forwarder(forward, log))
+
+
+def open_store_of(settings: ListenSettings) -> SqliteStore:
+    """Open the store of a receiver, which is made when it is missing; StoreError when that cannot be."""
+    return SqliteStore(settings.store, durability=settings.durability, retention=settings.retention)
+
+
+def ca_file_of(settings: ListenSettings) -> Path:
+    """Return where the certificate goes that clients have to trust when the server's own is made for the run."""
+    return settings.store.with_name("receiver-ca.pem")
+
+
+def _tls_context(settings: ListenSettings) -> ssl.SSLContext | None:
+    tls = settings.tls
+    if tls is None:
+        return None
+    if tls.certificate is not None:
+        return load_tls(tls.certificate, tls.key, client_ca=tls.client_ca)
+    hosts = [host for host in (*LOCAL_HOSTS, settings.host) if host not in _EVERY_ADDRESS]
+    made = make_tls(list(dict.fromkeys(hosts)), client_ca=tls.client_ca, fault=tls.fault)
+    path = ca_file_of(settings)
+    try:
+        write_whole(path, made.ca_pem.decode())
+    except OSError as error:
+        raise ReceiverError(f"{path}: the certificate to trust cannot be written: {error.strerror}") from None
+    return made.context
+
+
+def _leads_to(forwarder: "Forwarder", port: int) -> bool:
+    origin = forwarder.to.origin
+    if origin.port != port:
+        return False
+    try:
+        return ipaddress.ip_address(origin.host).is_loopback
+    except ValueError:
+        return origin.host == "localhost"
+
+
+def _forward_metrics(forwarder: "Forwarder") -> Iterator[Metric]:
+    outcomes: dict[str, float] = {str(outcome): count for outcome, count in forwarder.outcomes.items()}
+    yield labelled_counter("postback_forwarded_total", "Captures that were to be sent on.", "outcome", outcomes)
+    yield gauge("postback_forward_queue", "Captures that wait to be sent on.", forwarder.queued)

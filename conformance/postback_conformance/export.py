@@ -1,0 +1,90 @@
+"""Captures in the formats that leave: NDJSON, HAR, curl and pytest."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+
+from postback_conformance.curl_command import curl_command
+from postback_conformance.printable import printable
+from postback_conformance.pytest_file import pytest_file
+from postback_conformance.redaction import Hide, redacted
+from postback_conformance.replaying import unfit
+from postback_receiver import Capture, capture_to_line, ns_to_iso, write_har
+from postback_sender.replay.request import Destination
+
+
+class ExportFormat(StrEnum):
+    """What captures can leave as."""
+
+    NDJSON = "ndjson"
+    HAR = "har"
+    CURL = "curl"
+    PYTEST = "pytest"
+
+
+class ExportCount:
+    """How many captures left, how many of them with a secret hidden, and how many did not, by the reason."""
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.hidden = 0
+        self.left_out: Counter[str] = Counter()
+
+
+def exported(
+    captures: Iterable[Capture],
+    format: ExportFormat,  # noqa: A002  it is what it is called
+    *,
+    hide: Hide | None,
+    to: Destination | None = None,
+    name: str = "test_recorded.py",
+    count: ExportCount,
+) -> Iterator[bytes]:
+    """Yield the pieces of an export, and count meanwhile what is in it; memory stays flat.
+
+    `hide` says what stands for a secret, None reveals it. `name` is that of the file, for what a test says of itself.
+    What cannot be sent again, or has no answer to compare with, has no place in curl or pytest.
+    """
+    match format:
+        case ExportFormat.NDJSON:
+            return (capture_to_line(capture) + b"\n" for capture in _counted(captures, hide, count))
+        case ExportFormat.HAR:
+            return write_har(_counted(captures, hide, count))
+        case ExportFormat.CURL:
+            return (_commented(capture, to) for capture in _counted(_fit(captures, count), hide, count))
+        case ExportFormat.PYTEST:
+            answered = _counted(_answered(_fit(captures, count), count), hide, count)
+            return pytest_file(((one, one.answer) for one in answered if one.answer), to=to, name=name)
+
+
+def _counted(captures: Iterable[Capture], hide: Hide | None, count: ExportCount) -> Iterator[Capture]:
+    for capture in captures:
+        shown = capture if hide is None else redacted(capture, hide)
+        count.written += 1
+        count.hidden += shown != capture
+        yield shown
+
+
+def _fit(captures: Iterable[Capture], count: ExportCount) -> Iterator[Capture]:
+    for capture in captures:
+        if reason := unfit(capture):
+            count.left_out[reason] += 1
+        else:
+            yield capture
+
+
+def _answered(captures: Iterable[Capture], count: ExportCount) -> Iterator[Capture]:
+    for capture in captures:
+        if capture.answer is None:
+            count.left_out["it was not answered"] += 1
+        elif capture.fault:
+            count.left_out["its answer was spoilt on purpose"] += 1
+        else:
+            yield capture
+
+
+def _commented(capture: Capture, to: Destination | None) -> bytes:
+    answered = f", answered {capture.answer.status}" if capture.answer else ""
+    trailers = "; its trailers are left out" if capture.trailers else ""
+    comment = f"# {printable(capture.id)}, received {ns_to_iso(capture.received_at_ns)}{answered}{trailers}\n"
+    return comment.encode() + curl_command(capture, to)

@@ -1,0 +1,120 @@
+"""An answer as a plan: the steps that put it on the wire, as plain data. Faults change it, and `answering` plays it."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final, Literal, TypeAlias
+
+from postback_receiver.capture import Headers
+
+Part: TypeAlias = Literal["head", "body"]
+
+NO_BODY: Final = frozenset({204, 304})
+"""Statuses of answers that have no body, and so no length of one (RFC 9110 §6.4.1)."""
+
+_PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
+_OLDEST_KEPT_ALIVE_BY_DEFAULT: Final = (1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Bytes to send: at once, or with `size` in pieces of so many bytes, `every_ns` nanoseconds apart."""
+
+    data: bytes
+    part: Part = "body"
+    size: int = 0
+    every_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing for so many nanoseconds."""
+
+    ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The connection is closed in good order (FIN)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The connection is torn down (RST)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nothing more, until the peer has had enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoDown:
+    """The connection is torn down, and the port refuses new ones for so many nanoseconds."""
+
+    ns: int
+
+
+Step: TypeAlias = Send | Pause | Close | Reset | Silence | GoDown
+Plan: TypeAlias = tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What about a request decides how its answer is written."""
+
+    version: tuple[int, int] = (1, 1)
+    is_head: bool = False
+    keep_alive: bool = True
+
+
+def answer_bytes(status: int, headers: Headers, body: bytes, asked: Asked, *, date: str) -> tuple[bytes, bytes]:
+    """Return head and body of an answer as they go on the wire; `date` is the text of the `Date` header."""
+    lead, has_date, has_body = _head(status, headers, len(body), asked)
+    end = b"\r\n" if has_date else b"Date: %b\r\n\r\n" % date.encode("ascii")
+    return lead + end, body if has_body else b""
+
+
+@lru_cache(maxsize=256)
+def ends_connection(headers: Headers) -> bool:
+    """Whether an answer with these headers announces that it is the last one."""
+    return any(name.lower() == "connection" and value.strip().lower() == "close" for name, value in headers)
+
+
+def sent_bytes(plan: Plan) -> bytes:
+    """Return all a plan would send, were nobody to interrupt it."""
+    return b"".join(step.data for step in plan if isinstance(step, Send))
+
+
+def cut_body(plan: Plan, count: int) -> Plan:
+    """Return a plan that sends no more than the first `count` bytes of its body."""
+    steps: list[Step] = []
+    for step in plan:
+        if isinstance(step, Send) and step.part == "body":
+            data = step.data[:count]
+            count -= len(data)
+            if data:
+                steps.append(replace(step, data=data))
+        else:
+            steps.append(step)
+    return tuple(steps)
+
+
+@lru_cache(maxsize=256)
+def _head(status: int, headers: Headers, length: int, asked: Asked) -> tuple[bytes, bool, bool]:
+    """Return the head up to its date, whether it has one of the partner's own, and whether a body follows."""
+    names = {name.lower() for name, _value in headers}
+    has_length = status not in NO_BODY
+    fields = list(headers)
+    if has_length:
+        fields.append(("Content-Length", str(length)))
+    if length and has_length and "content-type" not in names:
+        fields.append(("Content-Type", "application/octet-stream"))
+    if "connection" not in names:
+        if not asked.keep_alive:
+            fields.append(("Connection", "close"))
+        elif asked.version < _OLDEST_KEPT_ALIVE_BY_DEFAULT:
+            fields.append(("Connection", "keep-alive"))
+    phrase = _PHRASES.get(status, "")
+    lines = [f"HTTP/{asked.version[0]}.{asked.version[1]} {status} {phrase}", *(f"{n}: {v}" for n, v in fields), ""]
+    return "\r\n".join(lines).encode("ascii"), "date" in names, has_length and not asked.is_head

@@ -1,0 +1,137 @@
+"""Writing an answer to the wire: plans its steps, lets the faults change them, and plays them on the connection."""
+
+import asyncio
+from email.utils import formatdate
+from functools import lru_cache
+from typing import Final, Protocol
+
+from postback_receiver.answer_plan import (
+    Asked,
+    Close,
+    GoDown,
+    Pause,
+    Plan,
+    Reset,
+    Send,
+    Silence,
+    answer_bytes,
+    ends_connection,
+    sent_bytes,
+)
+from postback_receiver.reply import Reply
+from postback_receiver.stamps import Clock, SystemClock
+
+_SYSTEM_CLOCK: Final = SystemClock()
+_NS: Final = 1_000_000_000
+
+
+class Line(Protocol):
+    """What an answer needs of the request it is for, and of the connection that it came on."""
+
+    method: str
+    keep_alive: bool
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Of HTTP."""
+        ...
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """What is written to; None once the connection is gone."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Write, and wait until there is room for more; ConnectionError when the peer has gone."""
+        ...
+
+    async def gone(self) -> None:
+        """Return once nobody is left to answer."""
+        ...
+
+    def close(self) -> None:
+        """End the connection in good order, once what was written has left."""
+        ...
+
+    def reset(self) -> None:
+        """Tear the connection down at once: the peer gets a TCP RST."""
+        ...
+
+    def go_down(self, for_ns: int) -> None:
+        """Tear every connection down, and refuse new ones for so many nanoseconds."""
+        ...
+
+
+async def write_answer(request: Line, reply: Reply, *, keep_alive: bool, clock: Clock = _SYSTEM_CLOCK) -> bool:
+    """Answer a request; True when the answer left whole, and as it should be.
+
+    False when a fault spoilt it, or when the peer left or the receiver closed before its end; then the connection is
+    closed, since nobody could tell where another answer begins.
+    """
+    asked = Asked(request.version, request.method == "HEAD", keep_alive and request.keep_alive)
+    date = _http_date(clock.now_ns() // _NS)
+    head, body = answer_bytes(reply.status, reply.headers, reply.body, asked, date=date)
+    try:
+        if reply.is_plain:
+            await request.write(head + body)
+            is_whole = True
+        else:
+            plan = reply.planned((Send(head, "head"), Send(body)))
+            await _play(request, plan, clock)
+            is_whole = sent_bytes(plan) == head + body
+    except ConnectionError:
+        request.close()
+        return False
+    if reply.headers and ends_connection(reply.headers):
+        request.close()
+    return is_whole
+
+
+async def _play(request: Line, plan: Plan, clock: Clock) -> None:
+    """Play a plan to its end; ConnectionError when there is nobody left to play it to."""
+    for step in plan:
+        match step:
+            case Send(data=data, size=size, every_ns=every_ns):
+                for start in range(0, len(data), size or len(data) or 1):
+                    if start:
+                        await _pause(request, every_ns, clock)
+                    await request.write(data[start : start + size] if size else data)
+            case Pause(ns):
+                await _pause(request, ns, clock)
+            case Silence():
+                await request.gone()
+                raise ConnectionResetError("the peer has gone")
+            case Close():
+                request.close()
+            case Reset():
+                await _empty(request)
+                request.reset()
+            case GoDown(ns):
+                request.reset()
+                request.go_down(ns)
+
+
+async def _pause(request: Line, ns: int, clock: Clock) -> None:
+    """Wait, and never too short; ConnectionError as soon as nobody is left to answer."""
+    due_ns = clock.monotonic_ns() + ns
+    # uvloop's timers fire up to 1.4 ms early.
+    while (left_ns := due_ns - clock.monotonic_ns()) > 0:
+        try:
+            async with asyncio.timeout(left_ns / _NS):
+                await request.gone()
+        except TimeoutError:
+            continue
+        raise ConnectionResetError("the peer has gone")
+
+
+async def _empty(request: Line) -> None:
+    """Wait until all that was written is on its way: a reset throws away what is not."""
+    if request.transport is not None:
+        # Of TLS, the limit itself counts as full: with 0 there would never be room again.
+        request.transport.set_write_buffer_limits(high=1, low=0)
+    await request.write(b"")
+
+
+@lru_cache(maxsize=2)
+def _http_date(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)

@@ -1,0 +1,164 @@
+"""What a search of captures asks for, and what it means. A store may use any index, as long as it finds the same."""
+
+import html
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import unquote_plus
+
+import msgspec
+
+from postback_receiver.capture import Capture
+
+PAGE_SIZE: Final = 50
+"""Captures on one page of a search, unless another number is asked for."""
+
+# Of what is sent, ASCII letters and digits and everything beyond ASCII make words; the rest stands between them. The
+# tokenizer "ascii" of SQLite's full-text search draws the line at the same place.
+_WORD: Final = re.compile("[0-9A-Za-z\x80-\U0010ffff]+")
+_JSON_ESCAPE: Final = re.compile(r"(?:\\u[0-9A-Fa-f]{4})+|\\[\"\\/bfnrt]")
+_HALF_CHARACTER: Final = re.compile("[\ud800-\udfff]")
+_JSON_CHARACTERS: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+
+
+class CaptureQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which captures are wanted: those for which every condition given here holds; without any, all.
+
+    `text` is found where it begins at the start of a word, in any case, in the target, in a header line (`Name: value`)
+    or in the body; `abc de` is found in `x=ABC def`, and `bc` is not. `values` are found as whole words in the target
+    or in the body, as the value of a token is. Both look at what was sent and at what it says once escapes of URLs,
+    JSON and XML are resolved. `headers` are names and values, a value of None taking any. `path_prefix` is cut at
+    whole path segments, as the prefix of an endpoint is: `/a` takes `/a` and `/a/b`, but not `/ab`. Times are wall
+    clock in nanoseconds since the epoch, `since_ns` included and `until_ns` not. `status` is the one answered. Of the
+    yes-or-no conditions, `fault` asks for a misbehaviour on purpose, `unmatched` for requests no endpoint took.
+    """
+
+    text: str | None = None
+    values: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str | None], ...] = ()
+    path_prefix: str | None = None
+    endpoint: str | None = None
+    method: str | None = None
+    since_ns: int | None = None
+    until_ns: int | None = None
+    status: int | None = None
+    fault: bool | None = None
+    malformed: bool | None = None
+    truncated: bool | None = None
+    unmatched: bool | None = None
+
+    def matches(self, capture: Capture) -> bool:
+        """Whether every condition holds for a capture."""
+        return self._fields_match(capture) and self._texts_match(capture)
+
+    def _fields_match(self, capture: Capture) -> bool:
+        status = None if capture.answer is None else capture.answer.status
+        return (
+            self.endpoint in (None, capture.endpoint)
+            and self.method in (None, capture.method)
+            and self.status in (None, status)
+            and (self.since_ns is None or capture.received_at_ns >= self.since_ns)
+            and (self.until_ns is None or capture.received_at_ns < self.until_ns)
+            and self.fault in (None, capture.fault is not None)
+            and self.malformed in (None, capture.malformed is not None)
+            and self.truncated in (None, capture.truncated)
+            and self.unmatched in (None, capture.endpoint is None)
+            and (self.path_prefix is None or lies_under(capture.path, self.path_prefix))
+            and all(_has_header(capture, name, value) for name, value in self.headers)
+        )
+
+    def _texts_match(self, capture: Capture) -> bool:
+        if not self.values and self.text is None:
+            return True
+        content = content_text(capture)
+        return all(_finds(value, content, whole=True) for value in self.values) and (
+            self.text is None or _finds(self.text, f"{content}\n{header_text(capture)}", whole=False)
+        )
+
+
+def content_text(capture: Capture) -> str:
+    """Target and body as a search reads them: as sent and with escapes resolved, in folded case, in lines."""
+    lines = [*_target_readings(capture.target), *_body_readings(readable(capture.body))]
+    return fold("\n".join(lines))
+
+
+def header_text(capture: Capture) -> str:
+    """Header and trailer lines as a search reads them, in folded case."""
+    lines = (f"{name}: {value}".encode("latin-1", "replace") for name, value in (*capture.headers, *capture.trailers))
+    return fold("\n".join(map(readable, lines)))
+
+
+def readable(data: bytes) -> str:
+    """Bytes as text: UTF-8 if they are, else one character for each byte."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def fold(text: str) -> str:
+    """Text in which case makes no difference any more, and which is text: half a character becomes U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = _HALF_CHARACTER.sub("\ufffd", text)
+    return text.casefold()
+
+
+def words(folded: str) -> list[str]:
+    """The words of a text, in their order."""
+    return _WORD.findall(folded)
+
+
+def lies_under(path: str, prefix: str) -> bool:
+    """Whether a path is the prefix or lies below it, both cut at whole segments."""
+    segments = prefix.rstrip("/")
+    return path == segments or path.startswith(f"{segments}/")
+
+
+def _has_header(capture: Capture, name: str, value: str | None) -> bool:
+    present = capture.header(name)
+    # What is asked for is text; what is there has one character for each byte.
+    return bool(present) if value is None else value.encode("utf-8", "replace").decode("latin-1") in present
+
+
+def _finds(text: str, folded: str, *, whole: bool) -> bool:
+    wanted = fold(text)
+    starts_word, ends_word = _is_in_word(wanted[:1]), whole and _is_in_word(wanted[-1:])
+    place = folded.find(wanted)
+    while place >= 0:
+        end = place + len(wanted)
+        cut_before = starts_word and place > 0 and _is_in_word(folded[place - 1])
+        if not cut_before and not (ends_word and _is_in_word(folded[end : end + 1])):
+            return True
+        place = folded.find(wanted, place + 1)
+    return False
+
+
+def _is_in_word(character: str) -> bool:
+    return character.isalnum() if character.isascii() else True
+
+
+def _target_readings(target: str) -> Iterator[str]:
+    yield readable(target.encode("latin-1", "replace"))
+    if "%" in target or "+" in target:
+        yield readable(unquote_plus(target, encoding="latin-1").encode("latin-1", "replace"))
+
+
+def _body_readings(body: str) -> Iterator[str]:
+    yield body
+    if "\\" in body:
+        yield _JSON_ESCAPE.sub(_json_characters, body)
+    if "&" in body and ";" in body:
+        yield html.unescape(body)
+    if "=" in body and ("%" in body or "+" in body) and not body.lstrip().startswith(("{", "[", "<")):
+        yield unquote_plus(body)
+
+
+def _json_characters(escape: re.Match[str]) -> str:
+    text = escape[0]
+    if text[1] != "u":
+        return _JSON_CHARACTERS.get(text[1], text[1])
+    # Two halves of a character beyond the first plane come together here; a half alone is no text.
+    units = bytes.fromhex(text.replace("\\u", ""))
+    return units.decode("utf-16-be", "replace")

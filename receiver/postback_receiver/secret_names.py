@@ -1,0 +1,37 @@
+"""Which names of headers and parameters say that their value is a secret, and where in a target such values stand.
+
+Whoever shows traffic asks here, so that a message and a report hide the same things.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import unquote
+
+_SECRET_HEADER: Final = re.compile(r"(?i)auth|cookie|token|secret|key|signature|passw")
+# At the end of the name only: `key_visual` and `author` are no secrets, `api_key` and `apiKey` are.
+SECRET_WORDS: Final = ("token", "secret", "key", "signature", "sig", "password", "passwd", "pwd", "auth")
+SECRET_ENDINGS: Final = f"(?:{'|'.join(SECRET_WORDS)})"
+"""What the names of secret parameters end in, as a pattern; upper and lower case do not count."""
+_SECRET_PARAMETER: Final = re.compile(rf"(?i){SECRET_ENDINGS}$")
+# A target may be a megabyte of `?` or `:`. Nothing that was passed over once is looked at again.
+_PARAMETER: Final = re.compile(r"[?&](?P<name>[^=&#]*+)(?:=(?P<value>[^&#]*+))?")
+_PASSWORD_IN_URL: Final = re.compile(r"(?<=://)[^/?#@:]*+:[^/?#@]*+(?=@)")
+
+
+def is_secret_header(name: str) -> bool:
+    """Whether a header's name says that its value is a secret."""
+    return _SECRET_HEADER.search(name) is not None
+
+
+def is_secret_parameter(name: str) -> bool:
+    """Whether the name of a parameter, or of a field of a form or of JSON, says that its value is a secret."""
+    return _SECRET_PARAMETER.search(name) is not None
+
+
+def named_secret_spans(target: str) -> Iterator[tuple[int, int]]:
+    """Where in a target or URL secrets stand (first, beyond last): a password before the host, then parameters."""
+    yield from (found.span() for found in _PASSWORD_IN_URL.finditer(target))
+    for found in _PARAMETER.finditer(target):
+        if found["value"] and is_secret_parameter(unquote(found["name"])):
+            yield found.span("value")

@@ -1,0 +1,35 @@
+"""How the file of an older version becomes one of the next: read as the old version, written as the new one."""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Final
+
+from msgspec.structs import astuple
+
+from postback_receiver.sqlite_rows import (
+    CREATE_TABLES,
+    INSERT_CAPTURE,
+    RECORD_ENDING,
+    SELECT_ALL_OF_VERSION_1,
+    capture_to_row,
+    row_to_capture,
+)
+
+
+def _from_1_to_2(connection: sqlite3.Connection) -> None:
+    """Adds what a capture knows since then, numbers and sizes without gaps, and a table for what follows an answer."""
+    connection.execute("ALTER TABLE capture RENAME TO capture_1")
+    for statement in CREATE_TABLES:
+        connection.execute(statement)
+    total_size = 0
+    for seq, values in enumerate(connection.execute(SELECT_ALL_OF_VERSION_1), start=1):
+        row = capture_to_row(row_to_capture(values).capture)
+        total_size += row.size
+        connection.execute(INSERT_CAPTURE, (seq, total_size, *row.columns))
+        if row.ending is not None:
+            connection.execute(RECORD_ENDING, (seq, *astuple(row.ending)[1:]))
+    connection.execute("DROP TABLE capture_1")
+
+
+MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {1: _from_1_to_2}
+"""By the version each one starts from. They run in one transaction, and raise ValueError at a row they cannot read."""

@@ -1,0 +1,234 @@
+"""What the writing thread of a SQLite store does: commit groups, evict what is too old or too much, and index.
+
+Nothing here raises: whoever waits for a commit must hear of it. Several writers may share a file, in one process or in
+many; each transaction takes the write lock first and numbers its captures while it holds it.
+"""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from msgspec.structs import astuple
+
+from postback_receiver import sqlite_rows as rows
+from postback_receiver.errors import StoreError
+from postback_receiver.retention import Evictions, Kept, Retention, add, evict
+from postback_receiver.sqlite_file import Durability, explain, open_for_writing
+from postback_receiver.sqlite_search import can_index, forget_evicted, index_next, is_behind
+from postback_receiver.stamps import Clock
+
+_log = logging.getLogger(__name__)
+
+IDLE_S: Final = 0.05
+"""How long nothing must arrive before the writer turns to what can wait: times of answers, old captures, the index."""
+
+# SQLite itself waits up to 0.1 s between its attempts, in which another busy writer takes the lock again and again.
+_RETRY_S: Final = 0.001
+
+_KNOWN_IDS: Final = 4096
+"""Captures whose number is remembered, for the time of their answers; that of others is looked up."""
+
+_EVICTED_AT_ONCE: Final = 256
+
+# These say that one row is at fault; the rest of its group can still be committed.
+_ROW_ERRORS: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+)
+
+Settings: TypeAlias = tuple[tuple[str, bytes | None], ...]
+Write: TypeAlias = rows.CaptureRow | Settings
+Outcome: TypeAlias = StoreError | None
+
+
+class SqliteWriter:
+    """The one connection that a store writes with; used by one thread at a time."""
+
+    def __init__(
+        self, path: Path, *, durability: Durability, retention: Retention, busy_timeout_s: float, clock: Clock
+    ) -> None:
+        self._path = path
+        self._retention = retention
+        self._busy_timeout_ns = int(busy_timeout_s * 1e9)
+        self._clock = clock
+        self._connection = open_for_writing(path, busy_timeout_s=busy_timeout_s, durability=durability)
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        self._can_index = can_index(self._connection)
+        self._seqs: dict[str, int] = {}
+
+    def commit(self, writes: Sequence[Write], endings: Iterable[rows.Ending]) -> Sequence[Outcome]:
+        """Commit a group; what became of each write."""
+        try:
+            self._begin(self._busy_timeout_ns)
+            outcomes = self._write(writes, endings)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            reason = explain(error)
+        except Exception as error:  # noqa: BLE001 -- a bug here must not leave senders waiting for ever
+            _log.exception("The writer of the capture store %s failed", self._path)
+            reason = f"an error of Postback Kit's own: {error!r}."
+        else:
+            return outcomes
+        self._roll_back()
+        return [StoreError(path=str(self._path), reason=reason) for _ in writes]
+
+    def tidy_up(self) -> float | None:
+        """Do a little of what can wait; the seconds after which to come back for more, None when nothing is left."""
+        try:
+            if not (self._has_too_old() or (self._can_index and is_behind(self._connection))):
+                return None
+            self._begin(0)
+            evicted = self._evict(_EVICTED_AT_ONCE)
+            indexed = index_next(self._connection) if self._can_index and not evicted else 0
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            # Nothing is lost by it: another process has the lock, or the disk is full, which an append will tell.
+            _log.debug("The capture store %s could not be tidied up: %s", self._path, error)
+            self._roll_back()
+            return IDLE_S
+        except Exception:  # noqa: BLE001 -- must not stop the thread that writes
+            _log.exception("The capture store %s cannot be indexed; searching it will be slow", self._path)
+            self._roll_back()
+            self._can_index = False
+            return None
+        return 0.0 if evicted or indexed else None
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def _begin(self, timeout_ns: int) -> None:
+        deadline_ns = self._clock.monotonic_ns() + timeout_ns
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_busy or self._clock.monotonic_ns() >= deadline_ns:
+                    raise
+                time.sleep(_RETRY_S)
+            else:
+                return
+
+    def _roll_back(self) -> None:
+        self._seqs.clear()
+        with suppress(sqlite3.Error):
+            self._connection.rollback()
+
+    def _write(self, writes: Sequence[Write], endings: Iterable[rows.Ending]) -> Sequence[Outcome]:
+        captures = [write for write in writes if isinstance(write, rows.CaptureRow)]
+        outcomes: list[Outcome]
+        if len(captures) == len(writes) and self._insert_all(captures):
+            outcomes = [None] * len(writes)
+        else:
+            outcomes = [self._write_one(write) for write in writes]
+        known = (row.ending for row in captures if row.ending is not None)
+        self._record_endings([*known, *endings])
+        if captures and self._retention.is_limited:
+            self._evict(max(_EVICTED_AT_ONCE, 2 * len(captures)))
+        return outcomes
+
+    def _insert_all(self, captures: Sequence[rows.CaptureRow]) -> bool:
+        """Insert captures in one go; False, with the transaction begun afresh, when one of them cannot be kept."""
+        if not captures:
+            return True
+        seq, total_size = self._last_position()
+        values: list[rows.Row] = []
+        for row in captures:
+            seq += 1
+            total_size += row.size
+            values.append((seq, total_size, *row.columns))
+            self._remember(row.capture_id, seq)
+        try:
+            self._connection.executemany(rows.INSERT_CAPTURE, values)
+        except _ROW_ERRORS:
+            self._roll_back()
+            self._begin(self._busy_timeout_ns)
+            return False
+        return True
+
+    def _write_one(self, write: Write) -> Outcome:
+        try:
+            if isinstance(write, rows.CaptureRow):
+                seq, total_size = self._last_position()
+                self._connection.execute(rows.INSERT_CAPTURE, (seq + 1, total_size + write.size, *write.columns))
+                self._remember(write.capture_id, seq + 1)
+            else:
+                for settings in write:
+                    self._connection.execute(rows.KEEP_SETTINGS, settings)
+        except _ROW_ERRORS as error:
+            return StoreError(path=str(self._path), reason=f"it cannot hold this ({error}).")
+        return None
+
+    def _last_position(self) -> tuple[int, int]:
+        """The number of the newest capture and the bytes of all up to it; of the last evicted one when none is left."""
+        for seq, total_size in self._connection.execute(rows.LAST_POSITION):
+            return int(seq), int(total_size)
+        seq, total_size, *_ = self._connection.execute(rows.SELECT_EVICTION).fetchone()
+        return int(seq), int(total_size)
+
+    def _remember(self, capture_id: str, seq: int) -> None:
+        self._seqs[capture_id] = seq
+        if len(self._seqs) > _KNOWN_IDS:
+            del self._seqs[next(iter(self._seqs))]
+
+    def _record_endings(self, endings: Iterable[rows.Ending]) -> None:
+        values: list[rows.Row] = []
+        for capture_id, *stamps in map(astuple, endings):
+            with suppress(*_ROW_ERRORS):
+                seq = self._seqs.get(capture_id) or self._look_up(capture_id)
+                if seq is not None:
+                    values.append((seq, *stamps))
+        with suppress(*_ROW_ERRORS):
+            self._connection.executemany(rows.RECORD_ENDING, values)
+
+    def _look_up(self, capture_id: str) -> int | None:
+        for [seq] in self._connection.execute(rows.SEQ_OF_ID, {"id": capture_id}):
+            return int(seq)
+        return None
+
+    def _has_too_old(self) -> bool:
+        if self._retention.max_age_ns is None:
+            return False
+        oldest = self._connection.execute(rows.SELECT_OLDEST, (1,)).fetchone()
+        return oldest is not None and self._clock.now_ns() - oldest[1] > self._retention.max_age_ns
+
+    def _evict(self, limit: int) -> int:
+        """Evict up to so many captures, in the transaction that is open; how many it were."""
+        if not self._retention.is_limited:
+            return 0
+        last_seq, last_size, oldest_at_ns, newest_at_ns = self._connection.execute(rows.SELECT_EVICTION).fetchone()
+        seq, total_size = self._last_position()
+        gone = evict(
+            self._retention,
+            islice(self._kept(last_size), limit),
+            captures=seq - last_seq,
+            size=total_size - last_size,
+            now_ns=self._clock.now_ns(),
+        )
+        if gone.captures:
+            before = Evictions(captures=last_seq, bytes=last_size, oldest_at_ns=oldest_at_ns, newest_at_ns=newest_at_ns)
+            now = add(before, gone)
+            for statement in rows.EVICT:
+                self._connection.execute(statement, (now.captures,))
+            self._connection.execute(
+                rows.RECORD_EVICTION, (now.captures, now.bytes, now.oldest_at_ns, now.newest_at_ns)
+            )
+            if self._can_index:
+                forget_evicted(self._connection, last_seq, now.captures)
+        return gone.captures
+
+    def _kept(self, evicted_size: int) -> Iterator[Kept]:
+        before = evicted_size
+        for total_size, received_at_ns in self._connection.execute(rows.SELECT_OLDEST, (-1,)):
+            yield Kept(total_size - before, received_at_ns)
+            before = total_size

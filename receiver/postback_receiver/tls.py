@@ -1,0 +1,155 @@
+"""TLS on the capture port: a certificate of one's own, or one made on the spot, with client certificates if wanted.
+
+    CaptureServer(store, endpoints, ssl_context=load_tls("server.pem", "server.key"))
+    made = make_tls(["localhost"])      # give made.ca_pem to the client to trust
+
+A made certificate can also be one that no client should take: expired, for another host, or none at all.
+"""
+
+import ssl
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, Literal, TypeAlias, cast, get_args
+from weakref import WeakKeyDictionary
+
+import msgspec
+
+from postback_receiver.capture import Tls
+from postback_receiver.errors import TlsError
+
+TlsFault: TypeAlias = Literal["expired", "wrong-host", "handshake-abort"]
+"""What is wrong with the TLS of a port on purpose: a certificate that ended yesterday, one for a host that nobody asked
+for, or a server that breaks the connection off in the handshake."""
+
+LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
+
+_WRONG_HOST: Final = "another-host.invalid"
+_SHORT_NAMES: Final = {"commonName": "CN", "organizationName": "O", "organizationalUnitName": "OU", "countryName": "C"}
+
+# The host that a client asked for is told once, while the handshake goes on, and kept nowhere else.
+_server_names: WeakKeyDictionary[ssl.SSLObject, str] = WeakKeyDictionary()
+
+
+class MadeTls(msgspec.Struct, frozen=True):
+    """A context for the server, and the certificate (PEM) of the authority behind it, for clients to trust."""
+
+    context: ssl.SSLContext
+    ca_pem: bytes
+
+
+def load_tls(
+    certificate: str | Path, key: str | Path | None = None, *, client_ca: str | Path | None = None
+) -> ssl.SSLContext:
+    """A server's context from PEM files; `key` may be in the file of the certificate. TlsError when they are no good.
+
+    With `client_ca`, only clients with a certificate of that authority are let in (mutual TLS).
+    """
+    context = _server_context()
+    try:
+        # A key that is locked would be asked for on the terminal.
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except (OSError, ValueError) as error:
+        raise TlsError(path=str(key or certificate), **_explain(error, certificate, key)) from error
+    if client_ca is not None:
+        _require_clients(context, client_ca)
+    return context
+
+
+def make_tls(
+    hosts: Sequence[str] = LOCAL_HOSTS, *, client_ca: str | Path | None = None, fault: TlsFault | None = None
+) -> MadeTls:
+    """A certificate for these hosts from an authority that is made for it, or what is wrong with it on purpose."""
+    if fault is not None and fault not in get_args(TlsFault):
+        raise ValueError(f"a TLS fault is one of {', '.join(get_args(TlsFault))}, not {fault!r}")
+    # It brings the whole of cryptography, and few receivers need it.
+    import trustme  # noqa: PLC0415
+
+    authority = trustme.CA(organization_name="Postback Kit")
+    now = datetime.now(UTC)
+    certificate = authority.issue_cert(
+        *((_WRONG_HOST,) if fault == "wrong-host" else hosts),
+        not_before=now - timedelta(days=30),
+        not_after=now - timedelta(days=1) if fault == "expired" else now + timedelta(days=365),
+    )
+    context = _server_context()
+    certificate.configure_cert(context)  # pyright: ignore[reportUnknownMemberType]  # it also takes pyOpenSSL's
+    if client_ca is not None:
+        _require_clients(context, client_ca)
+    if fault == "handshake-abort":
+        # Called for every client, also for one that names no host.
+        context.sni_callback = _abort_handshake
+    return MadeTls(context=context, ca_pem=authority.cert_pem.bytes())
+
+
+def describe_tls(secured: ssl.SSLObject) -> Tls:
+    """What was agreed on a connection."""
+    cipher = secured.cipher()
+    return Tls(
+        version=secured.version() or "",
+        cipher=cipher[0] if cipher else "",
+        server_name=_server_names.get(secured),
+        client=_subject(secured),
+    )
+
+
+def remember_server_names(context: ssl.SSLContext) -> None:
+    """Have a context note the host each client asks for, which `describe_tls` then tells; its own callback stays."""
+    if context.sni_callback is None:
+        context.sni_callback = _note_server_name
+
+
+def _note_server_name(secured: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:
+    if name is not None:
+        _server_names[secured] = name
+
+
+def _abort_handshake(_secured: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> int:
+    return int(ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE)
+
+
+def _server_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _require_clients(context: ssl.SSLContext, client_ca: str | Path) -> None:
+    try:
+        context.load_verify_locations(client_ca)
+    except (OSError, ValueError) as error:
+        raise TlsError(path=str(client_ca), **_explain(error, client_ca, None)) from error
+    context.verify_mode = ssl.CERT_REQUIRED
+
+
+def _no_password() -> str:
+    raise ValueError("the key is locked with a password")
+
+
+def _explain(error: Exception, certificate: str | Path, key: str | Path | None) -> dict[str, str]:
+    """Why files cannot be used, and what to do."""
+    if isinstance(error, ssl.SSLError):
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return {
+                "reason": f"this is not the key of the certificate {certificate}",
+                "advice": "Give the two that belong together.",
+            }
+        where = f"{certificate} or {key}" if key else certificate
+        return {
+            "reason": f"{where} holds no certificate or key in PEM form",
+            "advice": "PEM is text, with lines such as -----BEGIN CERTIFICATE----- and -----BEGIN PRIVATE KEY-----.",
+        }
+    if isinstance(error, OSError):
+        missing = error.strerror or str(error)
+        where = f"{certificate} or {key}" if key else certificate
+        return {"reason": f"{where} cannot be read: {missing}", "advice": "Check the paths and who may read the files."}
+    return {"reason": str(error), "advice": "Take its password off: openssl pkey -in locked.key -out plain.key"}
+
+
+def _subject(secured: ssl.SSLObject) -> str | None:
+    """The client's certificate's subject, such as `CN=sender, O=impact`; None when it showed none."""
+    shown = secured.getpeercert()
+    if not shown:
+        return None
+    subject = cast("tuple[tuple[tuple[str, str], ...], ...]", shown.get("subject", ()))
+    return ", ".join(f"{_SHORT_NAMES.get(name, name)}={value}" for part in subject for name, value in part)

@@ -1,0 +1,114 @@
+"""Departures: a request leaves when it has a connection, a place among those under way, and its turn."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from postback_sender.clock import Clock
+from postback_sender.delivery.answer import Answer
+from postback_sender.delivery.connections import Connection, Connections
+from postback_sender.delivery.origin import Origin
+from postback_sender.delivery.turns import Turns
+
+
+class Request(NamedTuple):
+    """What is to leave. `aim` says for which server by now, `leave` is called when it does, and returns the bytes."""
+
+    method: str
+    is_resend: bool
+    aim: Callable[[], Origin]
+    leave: Callable[[], bytes]
+
+
+class Departures:
+    """Lets requests leave. Without `turns` nothing limits them; else `limits_first_sends` says whether all are limited.
+
+    Where resends alone are, both kinds share the `places`, and what waits for its turn holds none of them: resends
+    under a limit never keep first sends from leaving. Otherwise whoever calls keeps to a number of places.
+
+    A server that cannot be connected to uses up a turn as well: it is not asked more often than one that can.
+    """
+
+    def __init__(
+        self, connections: Connections, clock: Clock, *, turns: Turns | None, limits_first_sends: bool, places: int
+    ) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._turns = turns
+        self._places = asyncio.Semaphore(places) if turns is not None and not limits_first_sends else None
+
+    @property
+    def keeps_resends_apart(self) -> bool:
+        """Whether first sends and resends wait for different things."""
+        return self._places is not None
+
+    async def exchange(self, request: Request) -> tuple[int, Answer]:
+        """Send a request when it may leave, and return the monotonic instant of that, and the answer."""
+        if self._turns is None:
+            return await self._leave_at_once(request)
+        if self._places is None:
+            return await self._leave_in_turn(request, self._turns)
+        if request.is_resend:
+            return await self._leave_in_turn(request, self._turns, self._places)
+        async with self._places:
+            return await self._leave_at_once(request)
+
+    async def _leave_at_once(self, request: Request) -> tuple[int, Answer]:
+        async with self._connected(request) as connection:
+            started_ns, data = self._clock.monotonic_ns(), request.leave()
+        return await self._answered(request, connection, started_ns, data)
+
+    async def _leave_in_turn(
+        self, request: Request, turns: Turns, places: asyncio.Semaphore | None = None
+    ) -> tuple[int, Answer]:
+        while True:
+            async with turns.getting_ready(), self._connected(request) as connection, turns.at_the_front():
+                if places is not None:
+                    await places.acquire()
+                if self._is_ready(request, connection):
+                    # From here on nothing waits before the bytes are on their way.
+                    started_ns, data = turns.take(), request.leave()
+                    break
+                if places is not None:
+                    places.release()
+        try:
+            return await self._answered(request, connection, started_ns, data)
+        finally:
+            if places is not None:
+                places.release()
+
+    @asynccontextmanager
+    async def _connected(self, request: Request) -> AsyncGenerator[Connection | Answer]:
+        """Connect to where a request goes; a connection that is not used in here, or cannot be, is given back."""
+        connection = await self._connections.connect(request.aim())
+        while isinstance(connection, Connection) and connection.origin != request.aim():
+            # Its newest values name another server meanwhile.
+            self._connections.keep(connection)
+            connection = await self._connections.connect(request.aim())
+        try:
+            yield connection
+        except BaseException:
+            if isinstance(connection, Connection):
+                connection.abort()
+            raise
+
+    def _is_ready(self, request: Request, connection: Connection | Answer) -> bool:
+        if isinstance(connection, Answer):
+            return True
+        if connection.origin != request.aim():
+            self._connections.keep(connection)
+            return False
+        # A server that closes connections before anything was asked will do so again: that is its answer.
+        is_refused = not connection.requests and not connection.is_fit
+        if is_refused or self._connections.is_fresh(connection):
+            return True
+        connection.abort()
+        return False
+
+    async def _answered(
+        self, request: Request, connection: Connection | Answer, started_ns: int, data: bytes
+    ) -> tuple[int, Answer]:
+        if isinstance(connection, Answer):
+            return min(started_ns, connection.began_ns), connection
+        return started_ns, await self._connections.ask(connection, data, request.method)
