@@ -170,7 +170,7 @@ class Sender:
         # An earlier run may have used the limit up in its last moment.
         last_ns = self._outbox.last_used_ns
         spent_ns = None if last_ns is None else min(last_ns, self._clock.now_ns()) - self._wall_offset_ns
-        return Turns(self._clock, rate, spent_ns=spent_ns, room=self._concurrency)
+        return Turns(self._clock, rate, spent_ns=spent_ns, most=self._concurrency)
 
     def _draft(self, event: Event) -> Draft:
         # By the wall clock as it is now, and from then on by the one that does not jump.

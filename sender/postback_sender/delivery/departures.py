@@ -1,8 +1,7 @@
 """Departures: a request leaves when it has a connection, a place among those under way, and its turn."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import NamedTuple
 
 from postback_sender.clock import Clock
@@ -55,43 +54,52 @@ class Departures:
             return await self._leave_at_once(request)
 
     async def _leave_at_once(self, request: Request) -> tuple[int, Answer]:
-        async with self._connected(request) as connection:
-            started_ns, data = self._clock.monotonic_ns(), request.leave()
-        return await self._answered(request, connection, started_ns, data)
+        connection = await self._connected(request)
+        return await self._answered(request, connection, self._clock.monotonic_ns(), request.leave())
 
     async def _leave_in_turn(
         self, request: Request, turns: Turns, places: asyncio.Semaphore | None = None
     ) -> tuple[int, Answer]:
-        while True:
-            async with turns.getting_ready(), self._connected(request) as connection, turns.at_the_front():
-                if places is not None:
-                    await places.acquire()
-                if self._is_ready(request, connection):
-                    # From here on nothing waits before the bytes are on their way.
-                    started_ns, data = turns.take(), request.leave()
-                    break
-                if places is not None:
-                    places.release()
+        left: tuple[Connection | Answer, int, bytes] | None = None
+        while left is None:
+            async with turns.room:
+                left = await self._try_to_leave(request, turns, places)
         try:
-            return await self._answered(request, connection, started_ns, data)
+            return await self._answered(request, *left)
         finally:
             if places is not None:
                 places.release()
 
-    @asynccontextmanager
-    async def _connected(self, request: Request) -> AsyncGenerator[Connection | Answer]:
-        """Connect to where a request goes; a connection that is not used in here, or cannot be, is given back."""
-        connection = await self._connections.connect(request.aim())
-        while isinstance(connection, Connection) and connection.origin != request.aim():
-            # Its newest values name another server meanwhile.
-            self._connections.keep(connection)
-            connection = await self._connections.connect(request.aim())
+    async def _try_to_leave(
+        self, request: Request, turns: Turns, places: asyncio.Semaphore | None
+    ) -> tuple[Connection | Answer, int, bytes] | None:
+        """Connect, and take a place and the next turn; None when the connection is of no use by then."""
+        connection = await self._connected(request)
         try:
-            yield connection
+            async with turns.line:
+                await turns.until_allowed()
+                if places is not None:
+                    await places.acquire()
+                if self._is_ready(request, connection):
+                    # From here on nothing waits before the bytes are on their way.
+                    return connection, turns.take(), request.leave()
+                if places is not None:
+                    places.release()
+                return None
         except BaseException:
             if isinstance(connection, Connection):
                 connection.abort()
             raise
+
+    async def _connected(self, request: Request) -> Connection | Answer:
+        """Connect to where a request goes, or say why that cannot be."""
+        while True:
+            origin = request.aim()
+            connection = await self._connections.connect(origin)
+            # Meanwhile its newest values may name another server.
+            if isinstance(connection, Answer) or origin == request.aim():
+                return connection
+            self._connections.keep(connection)
 
     def _is_ready(self, request: Request, connection: Connection | Answer) -> bool:
         if isinstance(connection, Answer):

@@ -1,8 +1,6 @@
 """Turns: when one more request may leave, by the maximum of requests."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 from postback_sender.clock import Clock
 from postback_sender.delivery.pacing import Pacer
@@ -13,35 +11,26 @@ _READY_NS = NANOSECONDS_PER_SECOND // 2
 
 
 class Turns:
-    """Hands out turns in the order they were asked for. `room` is how many may get ready for theirs beside each other.
+    """Hands out turns. Whoever wants one gets ready while holding `room`, and then holds `line` until it was taken.
 
-    So many get their turn within half a second: a connection that is made long before would be closed by its server,
-    and one that is made in the turn itself would keep everybody else waiting.
+    There is room for as many as get their turn within half a second, `most` at most: a connection that is made long
+    before would be closed by its server, and one that is made in the turn itself would keep everybody else waiting.
     """
 
-    def __init__(self, clock: Clock, rate: Rate, *, spent_ns: int | None, room: int) -> None:
+    def __init__(self, clock: Clock, rate: Rate, *, spent_ns: int | None, most: int) -> None:
         self._clock = clock
         self._pacer = Pacer(rate, spent_ns=spent_ns)
         soon = rate.count * _READY_NS // rate.window_ns
-        self._room = asyncio.Semaphore(min(room, max(2, soon)))
-        self._line = asyncio.Lock()
+        self.room = asyncio.Semaphore(min(most, max(2, soon)))
+        self.line = asyncio.Lock()
 
-    @asynccontextmanager
-    async def getting_ready(self) -> AsyncGenerator[None]:
-        """Wait until it is time to get ready for a turn; leave when it was taken."""
-        async with self._room:
-            yield
-
-    @asynccontextmanager
-    async def at_the_front(self) -> AsyncGenerator[None]:
-        """Wait until one more request may leave. Nobody else takes a turn before this block is left."""
-        async with self._line:
-            while (earliest_ns := self._pacer.earliest_ns(now_ns := self._clock.monotonic_ns())) > now_ns:
-                await self._clock.sleep_until(earliest_ns)
-            yield
+    async def until_allowed(self) -> None:
+        """Wait, at the front of the line, until one more request may leave."""
+        while (earliest_ns := self._pacer.earliest_ns(now_ns := self._clock.monotonic_ns())) > now_ns:
+            await self._clock.sleep_until(earliest_ns)
 
     def take(self) -> int:
-        """Take the turn, at the front, and return its instant. What leaves has to leave without waiting again."""
+        """Take the turn and return its instant. What leaves has to leave without waiting again."""
         now_ns = self._clock.monotonic_ns()
         self._pacer.take(now_ns)
         return now_ns
