@@ -65,7 +65,7 @@ def run_and_kill(path: Path, after_lines: int) -> list[list[str]]:
     return [line.decode().split() for line in told if line.endswith(b"\n")][1:]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_whatever_was_acknowledged_is_there_once(tmp_path: Path, seed: int) -> None:
     """One file, five senders after each other, each killed."""
     path = tmp_path / "outbox.sqlite"

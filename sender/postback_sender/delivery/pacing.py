@@ -23,19 +23,23 @@ class Pacer:
     def __init__(self, rate: Rate, *, spent_ns: int | None = None) -> None:
         self._window_ns = rate.window_ns
         self._spacing_ns = -(-rate.window_ns * (1000 + _HEADROOM_PER_MILLE) // (1000 * rate.count))
-        self._ring: deque[int] = deque([] if spent_ns is None else [spent_ns] * rate.count, maxlen=rate.count)
+        self._count = rate.count
+        # The instants of the last window, as far as they matter: N at most, and few when few left.
+        self._ring: deque[int] = deque([] if spent_ns is None else [spent_ns] * rate.count)
         self._slot_ns: int | None = None
 
     def earliest_ns(self, now_ns: int) -> int:
         """Return the first instant, now or later, at which one more is allowed."""
         slot_ns = now_ns if self._slot_ns is None else self._slot_ns
-        if len(self._ring) < (self._ring.maxlen or 0):
+        if len(self._ring) < self._count:
             return max(now_ns, slot_ns)
         # One nanosecond beyond the window: also a window that includes both its ends holds no more than N.
         return max(now_ns, slot_ns, self._ring[0] + self._window_ns + 1)
 
     def take(self, now_ns: int) -> None:
         """Record that one leaves at `now_ns`, which must not be before `earliest_ns`."""
+        while self._ring and self._ring[0] + self._window_ns < now_ns:
+            self._ring.popleft()
         self._ring.append(now_ns)
         slot_ns = now_ns if self._slot_ns is None else self._slot_ns
         # After a pause the grid starts anew: time that nobody used is not saved up for a burst.
