@@ -1,5 +1,6 @@
 """The JSON Schema of one line of NDJSON, made from the records that read and write it."""
 
+from inspect import cleandoc
 from typing import Any, Final, cast
 
 import msgspec
@@ -18,4 +19,7 @@ def capture_schema() -> dict[str, Any]:
     [reference], definitions = msgspec.json.schema_components([CaptureLine])
     for record in (CaptureLine, AnswerLine):
         cast("dict[str, Any]", definitions[record.__name__])["oneOf"] = _ONE_BODY
+    for definition in definitions.values():
+        # Python 3.13 takes the indentation off docstrings itself.
+        definition["description"] = cleandoc(definition["description"])
     return {"$schema": _DIALECT, "title": FORMAT, **reference, "$defs": definitions}

@@ -159,7 +159,8 @@ class DeliveryRun:
             self._errors.append(error)
         try:
             self.stop()
-            await asyncio.gather(*self._workers, return_exceptions=True)
+            ended = await asyncio.gather(*self._workers, return_exceptions=True)
+            self._errors += [error for error in ended if isinstance(error, Exception)]
             self._outbox.note_use(self._clock.now_ns())
             left = [entry.id for at_hand in self._at_hand for entry in at_hand.take_all()]
             await self._outbox.release([*self._begun, *left])
@@ -169,8 +170,8 @@ class DeliveryRun:
             self._ended.end()
 
     def _worker_ended(self, worker: asyncio.Task[None]) -> None:
-        if not worker.cancelled() and (error := worker.exception()):
-            self._errors.append(error)
+        # Others must not go on; its error is told at the end.
+        if not worker.cancelled() and worker.exception():
             self.stop()
 
     async def _feed(self) -> None:
