@@ -4,46 +4,24 @@ Each server is a process of its own on one core, the load comes from this one on
 servers, per request, so that the load generator and the rest of the machine matter little. The rounds alternate.
 """
 
-import asyncio
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
-from typing import cast
 
-from postback_receiver import new_event_loop, open_store
+from load import load, on_core
+from postback_receiver import open_store
 
 ROUNDS = 7
 REQUESTS = 6000
-CONNECTIONS = 64
 MANY = 100_000
 FLOOR = 0.75
 MOST_BYTES = 300
 MOST_START_S = 0.5
-
-BODY = (
-    Path(__file__).parents[1] / "conformance/postback_conformance/demo_notifications/corrected.json.txt"
-).read_bytes()
-REQUEST = b"\r\n".join(
-    (
-        b"POST /postback?click=abc123 HTTP/1.1",
-        b"Host: 127.0.0.1:8080",
-        b"User-Agent: impact/1.0",
-        b"Accept: */*",
-        b"Accept-Encoding: gzip, br",
-        b"Content-Type: application/json",
-        b"X-Api-Key: 0123456789abcdef",
-        b"Content-Length: %d" % len(BODY),
-        b"",
-        BODY,
-    )
-)
 
 # Each prints its port, and for each line it is sent its CPU seconds and resident bytes.
 SERVER = """
@@ -96,6 +74,7 @@ class Server:
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
+        self.pid = process.pid
         self.port = int(self._read())
 
     def usage(self) -> tuple[float, int]:
@@ -111,9 +90,8 @@ class Server:
 @contextmanager
 def running(kind: str, *arguments: str) -> Generator[Server]:
     """Run a server of this kind until the end of the block."""
-    command = ("taskset", "-c", "0") if pin(1) else ()
     with subprocess.Popen(  # noqa: S603 -- ours
-        [*command, sys.executable, "-c", SERVER, kind, *arguments],
+        [*on_core(0), sys.executable, "-c", SERVER, kind, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -122,59 +100,6 @@ def running(kind: str, *arguments: str) -> Generator[Server]:
             yield Server(process)
         finally:
             process.kill()
-
-
-def pin(core: int) -> bool:
-    """Stay on this core, where the system can do that and there is more than one."""
-    if not hasattr(os, "sched_setaffinity") or (os.cpu_count() or 1) < 2:
-        return False
-    os.sched_setaffinity(0, {core})
-    return True
-
-
-class Load(asyncio.Protocol):
-    """Sends a request, waits for the answer, and sends the next one, until there are no more to send."""
-
-    def __init__(self, todo: Iterator[int], done: "asyncio.Future[None]") -> None:
-        self._todo = todo
-        self._done = done
-        self._answer = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._send()
-
-    def data_received(self, data: bytes) -> None:
-        self._answer += data
-        # Both kinds of server answer with an empty body.
-        if self._answer.endswith(b"\r\n\r\n"):
-            if not self._answer.startswith(b"HTTP/1.1 200 "):
-                self._done.set_exception(RuntimeError(f"answered {self._answer[:60]!r}"))
-            self._answer = b""
-            self._send()
-
-    def _send(self) -> None:
-        if next(self._todo, None) is None:
-            self._transport.close()
-            if not self._done.done():
-                self._done.set_result(None)
-        else:
-            self._transport.write(REQUEST)
-
-
-def load(port: int, count: int) -> None:
-    """Send so many requests over all connections."""
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        todo = iter(range(count))
-        all_done: list[asyncio.Future[None]] = [loop.create_future() for _ in range(CONNECTIONS)]
-        for done in all_done:
-            await loop.create_connection(partial(Load, todo, done), "127.0.0.1", port)
-        await asyncio.gather(*all_done)
-
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(main())
 
 
 def cost(server: Server, count: int) -> float:

@@ -4,18 +4,20 @@ Bodies are looked through as they are, well-formed or not, whole or cut: a body 
 all the same. What stands in a compressed or multipart body, or in JSON within JSON, is not found.
 """
 
-import html
 import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote, unquote_to_bytes
 
+from postback_receiver.capture_query import unescape_markup
 from postback_receiver.secret_names import is_secret_header, is_secret_parameter
 
 BodyKind: TypeAlias = Literal["form", "json", "xml", "raw", "other"]
 
 _FORM = "application/x-www-form-urlencoded"
+# A form without a Content-Type of its own, or with one that says nothing.
+_FORM_START = re.compile(rb"[^=&\s<>{}\[\]\"]{1,200}+=")
 _FORM_FIELD = re.compile(rb"(?:^|(?<=&))(?P<name>[^=&]*+)=(?P<value>[^&]++)")
 # A name is no longer than this, so that a body of nothing but quotes is not read once for each of them.
 _JSON_KEY = re.compile(rb'"(?P<name>(?:[^"\\]|\\.){1,200}+)"\s*+:\s*+', re.DOTALL)
@@ -29,8 +31,18 @@ _XML_ATTRIBUTE = re.compile(rb"\s(?P<name>" + _XML_NAME + rb")\s*+=\s*+(?:\"(?P<
 _XML_TEXT = re.compile(
     rb"<!\[CDATA\[(?P<cdata>(?:(?!\]\]>).)*+)(?:\]\]>)?|<[^>]*+>?|\s++|(?P<text>[^<\s](?:[^<]*[^<\s])?)", re.DOTALL
 )
-_RAW_HEADER = re.compile(rb"(?m)^(?P<name>[^\s:]{1,200}+):[ \t]*+(?P<value>[^\r\n]*[^\s])")
-_RAW_FIELD = re.compile(rb"(?m)(?:^|[?&])(?P<name>[^=&#\s]{1,200}+)=(?P<value>[^&#\s]++)")
+# What is no HTTP is read as generously as any server might: a line may end in a bare CR, a name may have blanks around
+# it or no colon behind it, a value may go on in lines that begin with a blank.
+_RAW_LINE = rb"(?:\A|(?<=[\r\n]))"
+_RAW_NAME = re.compile(
+    _RAW_LINE + rb"[ \t]*+(?:(?P<name>[^\r\n:/?=&\"{]{1,200}+):|(?P<word>[^\s:/?=&\"{]{1,200}+)[ \t])"
+)
+_RAW_VALUE = re.compile(rb"(?:[ \t]|(?:\r\n|\r|\n)[ \t])*+(?P<value>[^\r\n]*+(?:(?:\r\n|\r|\n)[ \t]++[^\r\n]*+)*+)")
+# A value may have blanks in it. What looks like the end of a request line is none of it.
+_RAW_FIELD = re.compile(
+    rb"(?:" + _RAW_LINE + rb"(?P<first>[^=&#\s]{1,200}+)|[?&](?P<name>[^=&\r\n]{1,200}+))"
+    rb"=(?P<value>[^&\r\n]+?)(?=[&\r\n]|\Z| HTTP/[0-9.]{1,8}(?:[\r\n]|\Z))"
+)
 
 
 class BodySecret(NamedTuple):
@@ -52,6 +64,8 @@ def body_kind(body: bytes, content_types: Iterable[str]) -> BodyKind:
         return "json"
     if any("xml" in value for value in said) or start == b"<":
         return "xml"
+    if all(value in ("", "text/plain") for value in said) and _FORM_START.match(body):
+        return "form"
     return "other"
 
 
@@ -65,7 +79,7 @@ def body_secrets(body: bytes, kind: BodyKind) -> Iterator[BodySecret]:
         case "xml":
             yield from _apart(_in_xml(body))
         case "raw":
-            yield from _apart((*_in_raw(body), *_in_json(body)))
+            yield from _apart((*_in_raw(body), *_in_json(body), *_in_xml(body)))
         case "other":
             return
 
@@ -159,15 +173,21 @@ def _local_name(name: bytes) -> str:
 
 
 def _xml_text(written: bytes) -> bytes:
-    return html.unescape(written.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+    return unescape_markup(written.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def _in_raw(data: bytes) -> Iterator[BodySecret]:
-    for header in _RAW_HEADER.finditer(data):
-        if is_secret_header(header["name"].decode("latin-1")):
-            yield BodySecret(*header.span("value"), header["value"])
+    beyond = 0
+    for header in _RAW_NAME.finditer(data):
+        # Within the value of another it is hidden already, and would be looked through a second time.
+        if header.start() < beyond or not is_secret_header((header["name"] or header["word"]).decode("latin-1")):
+            continue
+        value = _RAW_VALUE.match(data, header.end())
+        if value and value["value"]:
+            beyond = value.end()
+            yield BodySecret(*value.span("value"), value["value"])
     for field in _RAW_FIELD.finditer(data):
-        if _is_secret(unquote(field["name"].decode("latin-1"))):
+        if _is_secret(unquote((field["name"] or field["first"]).decode("latin-1"))):
             yield BodySecret(*field.span("value"), form_text(field["value"]))
 
 

@@ -34,10 +34,8 @@ class EventNames:
 
     def has(self, name: str) -> bool:
         """Tell whether the catalogue or a template has the name."""
-        of_items = name.startswith(OF_ITEMS)
-        bare = name.removeprefix(OF_ITEMS)
-        is_known = self._catalogue.find(self._kind, bare, of_items=of_items) is not None
-        return is_known or bare in (self.fields if of_items else self.tokens)
+        written = self.fields if name.startswith(OF_ITEMS) else self.tokens
+        return self._is_known(name) or name.removeprefix(OF_ITEMS) in written
 
     def nearest(self, name: str) -> str | None:
         """Return the name that somebody who wrote this one most likely meant."""
@@ -45,10 +43,14 @@ class EventNames:
         near = self._catalogue.nearest(self._kind, name.removeprefix(OF_ITEMS), of_items=of_items)
         return near and (f"{OF_ITEMS}{near}" if of_items else near)
 
-    def unknown(self, event: Event) -> Iterator[str]:
-        """Yield the names of an event's values that nothing has; a value under such a name shows nowhere."""
-        fields = dict.fromkeys(f"{OF_ITEMS}{field}" for item in event.items for field in item)
-        return (name for name in (*event.values, *fields) if not self.has(name))
+    def strangers(self) -> Iterator[str]:
+        """Yield the names that the templates write and the catalogue has not."""
+        names = (*sorted(self.tokens), *(f"{OF_ITEMS}{field}" for field in sorted(self.fields)))
+        return (name for name in names if not self._is_known(name))
+
+    def _is_known(self, name: str) -> bool:
+        bare, of_items = name.removeprefix(OF_ITEMS), name.startswith(OF_ITEMS)
+        return self._catalogue.find(self._kind, bare, of_items=of_items) is not None
 
     def _add_from(self, join: Join) -> None:
         for node in join.body:
@@ -58,3 +60,9 @@ class EventNames:
                     self.fields.add(field)
                 elif not dot:
                     self.tokens.add(owner)
+
+
+def names_in(event: Event) -> Iterator[str]:
+    """Yield the names of an event's values, and of the fields of its items."""
+    yield from event.values
+    yield from dict.fromkeys(f"{OF_ITEMS}{field}" for item in event.items for field in item)

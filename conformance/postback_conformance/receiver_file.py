@@ -7,7 +7,8 @@ Reading is strict, as with a notification: an unknown key is an error that names
 file with all it refers to is a `ReceiverSource`: plain data, which another process can read again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -22,9 +23,11 @@ from postback_receiver import Case, End, Endpoint, EndpointTable, Reply, ReplySc
 from postback_receiver.retention import Retention
 from postback_receiver.tls import TlsFault
 from postback_sender import NotificationSource, parse_notification
+from postback_sender.delivery.target import check_target
+from postback_sender.errors import TargetError
 from postback_sender.notification_file import path_beside, read_source
 from postback_sender.quantities import QuantityError, Rate, parse_rate, parse_size
-from postback_sender.settings_table import NotificationError, read_toml
+from postback_sender.settings_table import NotificationError, dotted, fail, read_toml
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
 """For the settings, and for each body they refer to."""
@@ -166,14 +169,25 @@ def read_receiver_source(path: Path) -> ReceiverSource:
             place = f"endpoint {number}"
             if isinstance(name := endpoint.get("notification"), str):
                 found = path_beside(path, name, numbered, path=place, key="notification")
-                source.notifications[name] = read_source(found)
+                with _told_at(place, "notification", numbered, path.name):
+                    source.notifications[name] = read_source(found)
             for turn, reply in enumerate(_tables_in(endpoint.get("reply")), start=1):
                 if isinstance(name := reply.get("body_file"), str):
                     found = path_beside(path, name, numbered, path=f"{place}.reply {turn}")
-                    source.bodies[name] = _read(found)
+                    with _told_at(f"{place}.reply {turn}", "body_file", numbered, path.name):
+                        source.bodies[name] = _read(found)
     except NotificationError as error:
         raise ReceiverFileError(str(error)) from None
     return source
+
+
+@contextmanager
+def _told_at(path: str, key: str, text: str, name: str) -> Generator[None]:
+    """Tell what is wrong with another file together with the place that names it."""
+    try:
+        yield
+    except (NotificationError, ReceiverFileError) as error:
+        fail(f"{dotted(path, key)}: {error}", path, key, text=text, name=name)
 
 
 def parse_receiver_file(source: ReceiverSource) -> ReceiverFile:
@@ -184,6 +198,18 @@ def parse_receiver_file(source: ReceiverSource) -> ReceiverFile:
         raise ReceiverFileError(str(error)) from None
 
 
+def check_forward(file: ReceiverFile, to: str, allowed_hosts: Collection[str]) -> None:
+    """Raise ReceiverFileError, with the place in the file, when captures may not be sent on to where it says."""
+    try:
+        check_target(to, allowed_hosts=allowed_hosts)
+    except TargetError as error:
+        tables = Tables(numbered_entries(file.source.text), file.source.name)
+        try:
+            tables.fail(f"{error}; in this file, allow under [forward]", "forward", "to")
+        except NotificationError as placed:
+            raise ReceiverFileError(str(placed)) from None
+
+
 class _Reader:
     def __init__(self, source: ReceiverSource) -> None:
         self._source = source
@@ -191,7 +217,9 @@ class _Reader:
         self._folder = Path(source.folder)
 
     def receiver(self) -> ReceiverFile:
-        file = self._tables.read(read_toml(self._source.text, name=self._source.name), _File, "")
+        table = read_toml(self._source.text, name=self._source.name)
+        self._check_list(table, "", "endpoint")
+        file = self._tables.read(table, _File, "")
         return ReceiverFile(
             source=self._source,
             host=file.host,
@@ -207,6 +235,10 @@ class _Reader:
             forward=None if file.forward is None else self._forward(file.forward),
             endpoints=self._endpoints(file),
         )
+
+    def _check_list(self, table: Mapping[str, Any], path: str, key: str, header: str | None = None) -> None:
+        if isinstance(table.get(key), dict):
+            self._tables.fail(f"expected a list of tables, got one table; write [[{header or key}]]", path, key)
 
     def _retention(self, table: Mapping[str, Any]) -> Retention:
         file = self._tables.read(table, _RetentionTable, "retention")
@@ -248,16 +280,18 @@ class _Reader:
         for number in range(1, len(endpoints) + 1):
             try:
                 EndpointTable(Endpoint(prefix=endpoint.path) for endpoint in endpoints[:number])
-            except ValueError as error:
-                self._tables.fail(str(error), f"endpoint {number}", "path")
+            except ValueError:
+                message = f"another endpoint has the path {endpoints[number - 1].path!r}; give each its own"
+                self._tables.fail(message, f"endpoint {number}", "path")
         return tuple(endpoints)
 
     def _endpoint(self, table: Mapping[str, Any], path: str, seed: int) -> EndpointFile:
+        self._check_list(table, path, "reply", "endpoint.reply")
         file = self._tables.read(table, _EndpointTable, path)
         try:
             Endpoint(prefix=file.path)
-        except ValueError as error:
-            self._tables.fail(str(error), path, "path")
+        except ValueError:
+            self._tables.fail(f"expected a path that starts with /, without a query, got {file.path!r}", path, "path")
         source = None if file.notification is None else self._notification(file.notification, path)
         reader = ReplyReader(
             self._tables,

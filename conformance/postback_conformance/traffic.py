@@ -59,7 +59,7 @@ def open_traffic(path: Path) -> Generator[Traffic]:
     elif not start.strip() or start.lstrip().startswith(b"{"):
         yield Traffic(name=str(path), count=None, read=lambda: _ndjson(path), settings={})
     else:
-        raise TrafficError(f"{path}: {_EXPECTED}; got {start[:16]!r}")
+        raise TrafficError(f"{path}: {_EXPECTED}; got {start[:16].decode('utf-8', 'replace')!r}")
 
 
 def notifications_of(settings: Mapping[str, bytes | None], *, name: str) -> dict[str | None, Notification]:

@@ -12,6 +12,10 @@ Part: TypeAlias = Literal["head", "body"]
 NO_BODY: Final = frozenset({204, 304})
 """Statuses of answers that have no body, and so no length of one (RFC 9110 §6.4.1)."""
 
+_MAX_KNOWN_BYTES: Final = 1024
+"""Heads of answers are remembered when their headers are no longer than this."""
+
+_CONNECTION_LENGTH: Final = len("connection")
 _PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
 _OLDEST_KEPT_ALIVE_BY_DEFAULT: Final = (1, 1)
 
@@ -70,15 +74,21 @@ class Asked:
 
 def answer_bytes(status: int, headers: Headers, body: bytes, asked: Asked, *, date: str) -> tuple[bytes, bytes]:
     """Return head and body of an answer as they go on the wire; `date` is the text of the `Date` header."""
-    lead, has_date, has_body = _head(status, headers, len(body), asked)
+    # Headers from somewhere else may be long, and never the same again.
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
+    lead, has_date, has_body = (_known_head if size <= _MAX_KNOWN_BYTES else _head)(status, headers, len(body), asked)
     end = b"\r\n" if has_date else b"Date: %b\r\n\r\n" % date.encode("ascii")
     return lead + end, body if has_body else b""
 
 
-@lru_cache(maxsize=256)
 def ends_connection(headers: Headers) -> bool:
     """Whether an answer with these headers announces that it is the last one."""
-    return any(name.lower() == "connection" and value.strip().lower() == "close" for name, value in headers)
+    for name, value in headers:
+        if len(name) == _CONNECTION_LENGTH and name.lower() == "connection" and value.strip().lower() == "close":
+            return True
+    return False
 
 
 def sent_bytes(plan: Plan) -> bytes:
@@ -100,7 +110,6 @@ def cut_body(plan: Plan, count: int) -> Plan:
     return tuple(steps)
 
 
-@lru_cache(maxsize=256)
 def _head(status: int, headers: Headers, length: int, asked: Asked) -> tuple[bytes, bool, bool]:
     """Return the head up to its date, whether it has one of the partner's own, and whether a body follows."""
     names = {name.lower() for name, _value in headers}
@@ -118,3 +127,6 @@ def _head(status: int, headers: Headers, length: int, asked: Asked) -> tuple[byt
     phrase = _PHRASES.get(status, "")
     lines = [f"HTTP/{asked.version[0]}.{asked.version[1]} {status} {phrase}", *(f"{n}: {v}" for n, v in fields), ""]
     return "\r\n".join(lines).encode("ascii"), "date" in names, has_length and not asked.is_head
+
+
+_known_head = lru_cache(maxsize=256)(_head)

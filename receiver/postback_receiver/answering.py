@@ -49,6 +49,10 @@ class Line(Protocol):
         """Return once nobody is left to answer."""
         ...
 
+    async def left(self) -> None:
+        """Return once the peer has ended what it sends, or nobody is left to answer."""
+        ...
+
     def close(self) -> None:
         """End the connection in good order, once what was written has left."""
         ...
@@ -99,7 +103,8 @@ async def _play(request: Line, plan: Plan, clock: Clock) -> None:
             case Pause(ns):
                 await _pause(request, ns, clock)
             case Silence():
-                await request.gone()
+                # A peer that gives up says so with a FIN, and nothing else will ever come of waiting.
+                await request.left()
                 raise ConnectionResetError("the peer has gone")
             case Close():
                 request.close()

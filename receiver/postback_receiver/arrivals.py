@@ -33,10 +33,10 @@ class Follower:
     already: list[Capture] = field(default_factory=list[Capture])
     since: deque[tuple[Capture, int]] = field(default_factory=deque[tuple[Capture, int]])
 
-    def news(self, now_ns: int) -> Iterator[tuple[Capture, int]]:
-        """Each capture once, with the time it came; what was there already comes now."""
+    def news(self, already_ns: int) -> Iterator[tuple[Capture, int]]:
+        """Each capture once, with the time it came; what was there already with the time that is given."""
         already, self.already = self.already, []
-        yield from ((capture, now_ns) for capture in already)
+        yield from ((capture, already_ns) for capture in already)
         while self.since:
             yield self.since.popleft()
 
@@ -50,6 +50,8 @@ class Arrivals:
     def __init__(self, store: CaptureReader, clock: Clock) -> None:
         self._store = store
         self._clock = clock
+        # What an older run left in the store is not read again at each look; those evicted count, too.
+        self._number_before = store.evictions().captures + store.count()
         self._lock = threading.Lock()
         self._numbers: OrderedDict[str, int] = OrderedDict()
         self._count = 0
@@ -122,7 +124,7 @@ class Arrivals:
     def _read(self, first: int, last: int, numbers: Mapping[str, int]) -> list[Capture]:
         if first >= last:
             return []
-        found = ((numbers.get(capture.id, 0), capture) for capture in self._store.captures())
+        found = ((numbers.get(capture.id, 0), capture) for capture in self._store.captures(after=self._number_before))
         return [capture for _, capture in sorted((each for each in found if first < each[0] <= last), key=_number)]
 
 

@@ -74,9 +74,9 @@ class AsyncReceiver(ReceiverBase):
     async def assert_silent(
         self, match: Match | None = None, *, for_: float = QUIET_S, after: Mark | Capture | None = None
     ) -> None:
-        """Return when nothing that matches arrives for `for_` seconds; see `Receiver.assert_silent`."""
+        """Return when nothing that matches has arrived, nor does in `for_` seconds; see `Receiver.assert_silent`."""
         __tracebackhide__ = True
-        await self._wait(self._silence_wait(match, for_), after or self.mark())
+        await self._wait(self._silence_wait(match, for_), after)
 
     async def _wait(self, wait: Wait[T], after: Mark | Capture | None) -> T:
         __tracebackhide__ = True

@@ -96,6 +96,11 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """What follows the first `?` of the target, still percent-encoded; empty when there is none."""
         return self.target.partition("?")[2]
 
+    @property
+    def is_unmatched(self) -> bool:
+        """Whether a receiver had no endpoint for it; what no receiver saw, as in a browser's archive, is not."""
+        return self.endpoint is None and self.malformed is None and bool(self.run)
+
     def header(self, name: str) -> tuple[str, ...]:
         """All values of a header, whatever the case of its name, in the order of the wire."""
         wanted = name.lower()

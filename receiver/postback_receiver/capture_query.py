@@ -17,6 +17,8 @@ PAGE_SIZE: Final = 50
 # tokenizer "ascii" of SQLite's full-text search draws the line at the same place.
 _WORD: Final = re.compile("[0-9A-Za-z\x80-\U0010ffff]+")
 _JSON_ESCAPE: Final = re.compile(r"(?:\\u[0-9A-Fa-f]{4})+|\\[\"\\/bfnrt]")
+# Python refuses to read a number of thousands of digits; eight that count are beyond any character already.
+_LONG_NUMBER: Final = re.compile("(?<=&#)(?:0+(?=[0-9]))?([0-9]{1,8})[0-9]*")
 _HALF_CHARACTER: Final = re.compile("[\ud800-\udfff]")
 _JSON_CHARACTERS: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -105,6 +107,11 @@ def fold(text: str) -> str:
     return text.casefold()
 
 
+def unescape_markup(text: str) -> str:
+    """Text with the character references of XML and HTML resolved, whatever number they name."""
+    return html.unescape(_LONG_NUMBER.sub(r"\1", text) if "&#" in text else text)
+
+
 def words(folded: str) -> list[str]:
     """The words of a text, in their order."""
     return _WORD.findall(folded)
@@ -150,7 +157,7 @@ def _body_readings(body: str) -> Iterator[str]:
     if "\\" in body:
         yield _JSON_ESCAPE.sub(_json_characters, body)
     if "&" in body and ";" in body:
-        yield html.unescape(body)
+        yield unescape_markup(body)
     if "=" in body and ("%" in body or "+" in body) and not body.lstrip().startswith(("{", "[", "<")):
         yield unquote_plus(body)
 

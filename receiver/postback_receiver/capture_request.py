@@ -20,6 +20,8 @@ class Ending(Enum):
     DECODED = auto()
     """Its compression was taken off on the way, and with it the bytes that were sent."""
     PEER_LEFT = auto()
+    UNANSWERED = auto()
+    """It came whole, behind one after which the connection ended: nobody is left to answer."""
 
 
 class CaptureRequest(msgspec.Struct):
@@ -41,6 +43,8 @@ class CaptureRequest(msgspec.Struct):
     ending: Ending = Ending.COMPLETE
     body_done_ns: int | None = None
     malformed: Malformed | None = None
+    head_size: int = 0
+    """Bytes of the head on the wire, where that is known."""
 
     @property
     def version(self) -> tuple[int, int]:
@@ -59,6 +63,10 @@ class CaptureRequest(msgspec.Struct):
     async def gone(self) -> None:
         """Return once nobody is left to answer, because the peer has gone or the receiver is closing."""
         await self.connection.gone()
+
+    async def left(self) -> None:
+        """Return once the peer has ended what it sends, or nobody is left to answer."""
+        await self.connection.left()
 
     def close(self) -> None:
         """End the connection in good order, once what was written has left."""

@@ -10,6 +10,8 @@ HTTP, and the reason why.
 
 import asyncio
 import logging
+import re
+from collections import deque
 from collections.abc import Awaitable
 from typing import Final, Protocol, cast
 
@@ -27,12 +29,20 @@ MAX_MALFORMED_BYTES: Final = 64 * 1024
 MAX_QUEUE: Final = 32
 """Requests read ahead on one connection while an answer is under way; then the peer has to wait."""
 
+MAX_QUEUE_BYTES: Final = 256 * 1024
+"""With as many bytes read ahead, the peer has to wait, too. The last request may go beyond."""
+
+MAX_CHUNKED_BYTES: Final = 64 * 1024
+"""Read of a body in chunks before others get their turn: with chunks of one byte, that takes a hundredth of a second
+or two."""
+
 LINGER_S: Final = 2.0
 """After an early answer (413, 400), a sender gets this long to finish. Cut sooner, it would see a reset connection
 instead of the answer."""
 
+_CUT: Final = "the receiver ended the connection before the head had arrived"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_LINE_ENDS: Final = b"\r\n"
+_LINE_ENDS: Final = re.compile(rb"[\r\n]*+")
 
 
 class ConnectionOwner(Protocol):
@@ -68,10 +78,17 @@ class CaptureConnection(Line):
         self._owner = owner
         self._clock = owner.clock
         self._requests = 0
-        self._queue: list[CaptureRequest] = []
+        self._queue: deque[CaptureRequest] = deque()
+        self._queued_bytes = 0
+        self._is_paused = False  # no more is read until `_read_on`
+        self._held = b""  # what came and has to wait until then, from `_held_at` on
+        self._held_at = 0
+        self._end: tuple[str, Ending] | None = None  # how it ends when all that is held has been read
         self._is_handling = False
         self._is_deaf = False  # what still comes in is dropped
+        self._is_cut = False
         self._unread = bytearray()  # the beginning of a head
+        self._came_ns = self._came_monotonic_ns = 0  # when the bytes that are read now came in
         self._request: CaptureRequest | None = None  # the one whose body is arriving
         self._body: SizedBody | ChunkedBody | None = None
         self._is_invited = True  # or the peer waits for a word before it sends its body
@@ -80,12 +97,18 @@ class CaptureConnection(Line):
         self._deadline = 0.0
         self._task: asyncio.Task[None] | None = None
 
+    # For the server, when it closes or needs room.
+
     @property
     def is_waiting(self) -> bool:
         """Whether no complete head is at hand: the peer has sent nothing, or only the beginning of one."""
-        return not self._is_handling and not self._queue and self._request is None
+        return not (self._is_handling or self._queue or self._held or self._is_cut) and self._request is None
 
-    # For the server, when it closes or needs room.
+    @property
+    def body_since_ns(self) -> int | None:
+        """When the body began that the peer is sending; None when it sends none, or waits for an answer besides."""
+        is_busy = self._is_handling or self._queue or self._held or self._is_cut
+        return None if is_busy or self._request is None else self._request.monotonic_ns
 
     def close_gently(self) -> None:
         """End once what is arriving has arrived and is answered; at once if nothing is."""
@@ -95,7 +118,8 @@ class CaptureConnection(Line):
 
     def cut(self) -> None:
         """Break the connection off. What has arrived of a request is handed on like that of a peer that left."""
-        self._end_reading("the receiver ended the connection before the head had arrived", Ending.PEER_LEFT)
+        self._is_cut = True
+        self._end_reading(_CUT, Ending.PEER_LEFT)
         if self.transport is not None:
             self.transport.abort()
 
@@ -103,6 +127,16 @@ class CaptureConnection(Line):
         """Give up on a request that is being handled."""
         if self._task is not None:
             self._task.cancel()
+
+    # For whoever answers.
+
+    async def left(self) -> None:
+        """Return once the peer has ended what it sends, or nobody is left to answer."""
+        if self._is_paused and self.transport is not None and not self.transport.is_closing():
+            # Only who reads sees a peer leave. What has come is kept, and what still comes is not.
+            self._end_reading(_CUT, Ending.PEER_LEFT)
+            self.transport.resume_reading()
+        await super().left()
 
     # What the event loop calls.
 
@@ -115,14 +149,19 @@ class CaptureConnection(Line):
             self.cut()
 
     def data_received(self, data: bytes) -> None:
-        if self._request is not None and self._body is not None:
-            data = self._read_body(self._request, self._body, data)
-        while data and not self._is_deaf:
-            data = self._read_head(data)
+        if self._is_deaf:
+            return
+        self._came_ns, self._came_monotonic_ns = self._clock.now_ns(), self._clock.monotonic_ns()
+        if self._is_paused:
+            # Over TLS, some more may come.
+            self._held, self._held_at = self._held[self._held_at :] + data, 0
+        else:
+            self._read(data, 0)
 
     def eof_received(self) -> bool:
         self.gone_ns = self.gone_ns or self._clock.monotonic_ns()
-        has_work = self._is_handling or bool(self._queue)
+        self.note_left()
+        has_work = self._is_handling or bool(self._queue) or bool(self._held)
         self._end_reading("the peer left before the head had arrived", Ending.PEER_LEFT)
         # A peer may send its request, close its half and still wait for the answer. With TLS it cannot.
         return has_work and self.tls is None
@@ -138,40 +177,60 @@ class CaptureConnection(Line):
 
     # Reading.
 
-    def _read_head(self, data: bytes) -> bytes:
-        """Read a head, and its body as far as that is here; returns what follows."""
-        searched = max(0, len(self._unread) - len(END_OF_HEAD) + 1)
-        come: bytes | bytearray = data
+    def _read(self, data: bytes, at: int) -> None:
+        """Read what is here from `at` on, as far as the queue has room; the rest is held."""
         if self._unread:
-            self._unread += data
-            come = self._unread
-        elif data[0] in _LINE_ENDS:
-            # Empty lines before a request mean nothing (RFC 9112 §2.2).
-            come = data.lstrip(_LINE_ENDS)
-        end = come.find(END_OF_HEAD, searched) + len(END_OF_HEAD)
-        if end < len(END_OF_HEAD):
-            self._keep_unread(come, searched)
-            return b""
-        data = bytes(come)
-        head = parse_head(data[:end])
-        if isinstance(head, Malformed):
-            self._reject(head, Ending.MALFORMED, data)
-            return b""
-        if self._unread:
-            self._unread = bytearray()
-            self._unwatch()
-        return self._begin(head, data[end:])
+            data = self._complete_head(data)
+        end = len(data)
+        while at < end:
+            if self._is_paused:
+                self._held, self._held_at = data, at
+                return
+            if self._request is not None and self._body is not None:
+                at = self._read_body(self._request, self._body, data, at)
+            else:
+                at = self._read_head(data, at)
 
-    def _keep_unread(self, data: bytes | bytearray, searched: int) -> None:
-        fault = unfinished_fault(data, searched) if data else None
+    def _complete_head(self, data: bytes) -> bytes:
+        """Add to the beginning of a head; returns all of it and what follows, or nothing while it is not complete."""
+        searched = max(0, len(self._unread) - len(END_OF_HEAD) + 1)
+        self._unread += data
+        if self._unread.find(END_OF_HEAD, searched) < 0:
+            fault = unfinished_fault(self._unread, searched)
+            if fault is not None:
+                self._reject(fault, Ending.MALFORMED, self._unread)
+            return b""
+        data = bytes(self._unread)
+        self._unread = bytearray()
+        self._unwatch()
+        return data
+
+    def _read_head(self, data: bytes, at: int) -> int:
+        """Read a head, and its body as far as that is here; returns where the rest begins."""
+        if data[at] in b"\r\n":
+            # Empty lines before a request mean nothing (RFC 9112 §2.2).
+            blank = _LINE_ENDS.match(data, at)
+            at = at if blank is None else blank.end()
+        end = data.find(END_OF_HEAD, at) + len(END_OF_HEAD)
+        if end < len(END_OF_HEAD):
+            self._keep_unread(data[at:])
+            return len(data)
+        head = parse_head(data[at:end])
+        if isinstance(head, Malformed):
+            self._reject(head, Ending.MALFORMED, data[at : at + MAX_MALFORMED_BYTES])
+            return len(data)
+        return self._begin(head, data, at, end)
+
+    def _keep_unread(self, data: bytes) -> None:
+        fault = unfinished_fault(data) if data else None
         if fault is not None:
             self._reject(fault, Ending.MALFORMED, data)
-        elif data and not self._unread:
+        elif data:
             self._unread += data
             self._watch(self._owner.head_timeout_s)
 
-    def _begin(self, head: RequestHead, data: bytes) -> bytes:
-        """Take a head, and what is here of its body; returns what follows."""
+    def _begin(self, head: RequestHead, data: bytes, start: int, at: int) -> int:
+        """Take a head that ends at `at`, and what is here of its body; returns where the rest begins."""
         self._requests += 1
         request = CaptureRequest(
             self,
@@ -181,22 +240,23 @@ class CaptureConnection(Line):
             head.http_version,
             head.headers,
             head.keep_alive,
-            self._clock.now_ns(),
-            self._clock.monotonic_ns(),
+            self._came_ns,
+            self._came_monotonic_ns,
+            head_size=at - start,
         )
         length, max_bytes = head.length, self._owner.max_body_bytes
-        if length is not None and length <= len(data) and length <= max_bytes:
+        if length is not None and length <= len(data) - at and length <= max_bytes:
             # All of it is here, as with nearly every postback.
-            request.body = data[:length]
+            request.body = data[at : at + length]
             request.body_done_ns = request.monotonic_ns
             self._enqueue(request)
-            return data[length:]
+            return at + length
         self._request = request
         self._body = ChunkedBody(max_bytes=max_bytes) if length is None else SizedBody(length, max_bytes=max_bytes)
         self._watch(self._owner.stall_timeout_s)
-        self._is_invited = not head.expects_continue or bool(data)
+        self._is_invited = not head.expects_continue or at < len(data)
         self._invite()
-        return self._read_body(request, self._body, data)
+        return self._read_body(request, self._body, data, at)
 
     def _invite(self) -> None:
         """Send what a careful sender waits for before it sends a body; earlier answers go first."""
@@ -204,24 +264,34 @@ class CaptureConnection(Line):
             self.transport.write(_CONTINUE)
             self._is_invited = True
 
-    def _read_body(self, request: CaptureRequest, body: SizedBody | ChunkedBody, data: bytes) -> bytes:
-        """Take what belongs to the body; returns what follows."""
+    def _read_body(self, request: CaptureRequest, body: SizedBody | ChunkedBody, data: bytes, at: int) -> int:
+        """Take what belongs to the body; returns where the rest begins."""
         self._deadline = self._loop.time() + self._owner.stall_timeout_s
-        rest = body.feed(data)
+        turn = at + MAX_CHUNKED_BYTES
+        if turn < len(data) and isinstance(body, ChunkedBody):
+            at += body.feed(data[at:turn])
+            if at == turn and not body.is_done:
+                self._pause()
+                self._loop.call_soon(self._read_on)
+        else:
+            at = body.feed(data, at)
         if len(body.data) > self._owner.max_body_bytes:
             self._break_off(request, bytes(body.data[:-1]), Ending.TOO_LARGE)
         elif body.fault is not None:
             request.malformed = Malformed(body.fault)
-            self._break_off(request, bytes(body.data) + rest[:MAX_MALFORMED_BYTES], Ending.MALFORMED)
+            spoilt = body.spoilt + data[at : at + MAX_MALFORMED_BYTES]
+            self._break_off(request, bytes(body.data) + spoilt[:MAX_MALFORMED_BYTES], Ending.MALFORMED)
         elif body.is_done:
             self._request = self._body = None
             self._unwatch()
             request.body = bytes(body.data)
             request.trailers = body.trailers
-            request.body_done_ns = self._clock.monotonic_ns()
+            request.body_done_ns = self._came_monotonic_ns
             self._enqueue(request)
-            return rest
-        return b""
+            return at
+        else:
+            return at
+        return len(data)
 
     def _break_off(self, request: CaptureRequest, body: bytes, ending: Ending) -> None:
         """Hand on a request that did not arrive whole; nobody knows where the next one would begin."""
@@ -252,19 +322,47 @@ class CaptureConnection(Line):
 
     def _end_reading(self, reason: str, ending: Ending) -> None:
         """Nothing more will come, or is wanted: hand on what is here."""
-        if self._request is not None and self._body is not None:
+        self._is_deaf = True
+        if self._held:
+            self._end = self._end or (reason, ending)
+        elif self._request is not None and self._body is not None:
             self._break_off(self._request, bytes(self._body.data), ending)
         elif self._unread:
             self._reject(Malformed(reason, 408), ending, self._unread)
-        self._is_deaf = True
         self._unwatch()
         resolve(self._wakeup)
 
     def _enqueue(self, request: CaptureRequest) -> None:
         self._queue.append(request)
+        self._queued_bytes += request.head_size + len(request.body)
         resolve(self._wakeup)
-        if len(self._queue) == MAX_QUEUE and self.transport is not None:
-            self.transport.pause_reading()
+        if self._is_queue_full():
+            self._pause()
+
+    def _is_queue_full(self) -> bool:
+        return len(self._queue) >= MAX_QUEUE or self._queued_bytes >= MAX_QUEUE_BYTES
+
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            if self.transport is not None and not self.transport.is_closing():
+                self.transport.pause_reading()
+
+    def _read_on(self) -> None:
+        """Read what was held, and when that is done, what comes."""
+        if not self._is_paused or self._is_queue_full():
+            return
+        self._is_paused = False
+        data, at = self._held, self._held_at
+        self._held, self._held_at = b"", 0
+        self._read(data, at)
+        if self._is_paused:
+            return
+        if self._end is not None:
+            self._end_reading(*self._end)
+        # After its end, there is nothing to read.
+        if self.transport is not None and not self.transport.is_closing() and self.gone_ns is None:
+            self.transport.resume_reading()
 
     # Waiting for what does not come. Nearly every request arrives in one piece, and then there is no timer at all.
 
@@ -289,15 +387,16 @@ class CaptureConnection(Line):
 
     async def _handle_all(self) -> None:
         try:
-            while self._queue or not self._is_deaf:
+            while self._queue or self._held or not self._is_deaf:
                 if not self._queue:
                     self._wakeup = self._loop.create_future()
                     await self._wakeup
                     continue
-                if len(self._queue) == MAX_QUEUE and self.transport is not None:
-                    self.transport.resume_reading()
+                if self._is_paused:
+                    # A store in memory makes nobody wait, so others would not get their turn.
+                    await asyncio.sleep(0)
                 self._is_handling = True
-                goes_on = await self._owner.handle(self._queue.pop(0))
+                goes_on = await self._owner.handle(self._take_request())
                 self._is_handling = False
                 # A fault may have ended the connection.
                 if not goes_on or self.transport is None or self.transport.is_closing():
@@ -305,17 +404,41 @@ class CaptureConnection(Line):
                 self._invite()
         except Exception:  # noqa: BLE001 -- one request must not take the receiver along
             _log.exception("A request on connection %s could not be handled; it is cut", self.name)
+            if self.transport is not None:
+                # A close in good order would first wait for a peer to take what was written, if it ever does.
+                self.transport.abort()
         finally:
             is_early = self._is_deaf and self.gone_ns is None
+            self._end_reading(_CUT, Ending.PEER_LEFT)
+            if self.transport is not None:
+                if is_early:
+                    self._linger(self.transport)
+                else:
+                    self.transport.close()
+            await self._hand_on_rest()
             self._is_handling = False
-            self._is_deaf = True
-            self._queue.clear()
             if self.transport is None:
                 self._owner.lost(self)
-            elif is_early:
-                self._linger(self.transport)
-            else:
-                self.transport.close()
+
+    def _take_request(self) -> CaptureRequest:
+        request = self._queue.popleft()
+        self._queued_bytes -= request.head_size + len(request.body)
+        if self._is_paused and not self._queue:
+            self._read_on()
+        return request
+
+    async def _hand_on_rest(self) -> None:
+        """Hand on what was waiting behind a request after which nobody is left to answer."""
+        while self._queue or self._held:
+            rest = list(self._queue)
+            self._queue.clear()
+            self._queued_bytes = 0
+            self._read_on()
+            for request in rest:
+                request.ending = Ending.UNANSWERED if request.ending is Ending.COMPLETE else Ending.PEER_LEFT
+            for outcome in await asyncio.gather(*map(self._owner.handle, rest), return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    _log.error("A request on connection %s could not be recorded", self.name, exc_info=outcome)
 
     def _linger(self, transport: asyncio.Transport) -> None:
         """Say that this was all, and read on for a while without keeping it."""

@@ -24,5 +24,7 @@ class ReceiverCounts(msgspec.Struct, frozen=True, kw_only=True):
     connections_open: int = 0
     connections_refused: int = 0
     """Closed at once, or while they waited, to make room for others."""
+    handshakes_failed: int = 0
+    """TLS handshakes that came to nothing, so that there was no connection; with all who share the context."""
     faults: Mapping[str, int] = {}
-    """How often each fault happened, by its label."""
+    """How often each kind of fault happened: its label without the numbers in it."""

@@ -21,6 +21,7 @@ class Endpoint:
     settings: bytes | None = None
 
     def __post_init__(self) -> None:
+        _check_types(self.prefix, self.replies)
         if not self.prefix.startswith("/") or "?" in self.prefix:
             raise ValueError(f"an endpoint's prefix is a path that starts with /, without a query, not {self.prefix!r}")
 
@@ -28,6 +29,14 @@ class Endpoint:
     def segments(self) -> str:
         """The prefix without a trailing slash: what two endpoints must not share."""
         return self.prefix.rstrip("/")
+
+
+def _check_types(prefix: object, replies: object) -> None:
+    """Raise TypeError for what would only fail when a request arrives."""
+    if not isinstance(prefix, str):
+        raise TypeError(f"an endpoint's prefix: expected a text, got {prefix!r:.100}")
+    if not callable(replies):
+        raise TypeError(f"an endpoint's replies: expected a function such as always(Reply()), got {replies!r:.100}")
 
 
 class EndpointTable:

@@ -199,8 +199,15 @@ def check_faults(faults: Sequence[Fault], *, status: int, body: bytes) -> None:
             raise ValueError(f'the fault "{fault.label}" is about a body, and a reply with status {status} has none')
 
 
+def check_seconds(name: str, seconds: object) -> None:
+    """Raise TypeError, which says what they are for, unless seconds are a number."""
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+        raise TypeError(f"{name}: expected seconds as a number, got {seconds!r:.100}")
+
+
 def duration_ns(name: str, seconds: float) -> int:
-    """Return a number of seconds in nanoseconds; ValueError, which says what it is for, when it makes no sense."""
+    """Return a number of seconds in nanoseconds; ValueError or TypeError, which says what it is for, for no such."""
+    check_seconds(name, seconds)
     if not math.isfinite(seconds) or not 0 < seconds <= MAX_SECONDS:
         raise ValueError(f"{name}: expected seconds, more than 0 and at most {MAX_SECONDS:g}, got {seconds:g}")
     return max(1, round(seconds * _NS))

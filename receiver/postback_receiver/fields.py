@@ -2,15 +2,12 @@
 
 import json
 import re
-import zlib
 from dataclasses import dataclass
 from typing import Final, NoReturn, cast
 from urllib.parse import unquote_to_bytes
 
 from postback_receiver.capture import Capture
-
-MAX_CONTENT_BYTES: Final = 16 * 1024 * 1024
-"""Looked at of a compressed body: sixteen times what is kept of one, and no room for a bomb."""
+from postback_receiver.content_coding import decode_body
 
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,8}")
 
@@ -24,14 +21,8 @@ class Reading:
 
 
 def content(capture: Capture) -> bytes:
-    """The body without its compression, as far as that can be taken off (gzip and deflate); else as it came."""
-    codings = [coding.strip().lower() for value in capture.header("Content-Encoding") for coding in value.split(",")]
-    if codings not in (["gzip"], ["x-gzip"], ["deflate"]):
-        return capture.body
-    try:
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(capture.body, MAX_CONTENT_BYTES)
-    except zlib.error:
-        return capture.body
+    """The body without its codings, as far as they can be taken off."""
+    return decode_body(capture.body, capture.header("Content-Encoding")).data
 
 
 def query_values(capture: Capture, name: str) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class Line(asyncio.Protocol):
         self._is_full = False
         self._room: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] | None = None
+        self._left: asyncio.Future[None] | None = None
 
     # For whoever answers.
 
@@ -60,6 +61,12 @@ class Line(asyncio.Protocol):
             # One who waits may be cancelled, and another not.
             await asyncio.shield(self._gone)
 
+    async def left(self) -> None:
+        """Return once the peer has ended what it sends, or nobody is left to answer."""
+        if self.transport is not None and self.gone_ns is None and (self._gone is None or not self._gone.done()):
+            self._left = self._left or self._loop.create_future()
+            await asyncio.shield(self._left)
+
     def reset(self) -> None:
         """Tear the connection down: the peer gets a TCP RST, and not a FIN."""
         if self.transport is None:
@@ -82,11 +89,17 @@ class Line(asyncio.Protocol):
         """No answer is awaited any more, whether or not the connection is still there."""
         self._gone = self._gone or self._loop.create_future()
         resolve(self._gone)
+        resolve(self._left)
+
+    def note_left(self) -> None:
+        """The peer has ended what it sends; it may still wait for an answer."""
+        resolve(self._left)
 
     def lose(self) -> None:
         """The connection is gone."""
         self.transport = None
         resolve(self._gone)
+        resolve(self._left)
         resolve(self._room)
 
     def pause_writing(self) -> None:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import NoneType
 from typing import Final, TypeAlias, cast
 
 from postback_receiver.capture_query import readable
@@ -61,6 +62,7 @@ def path(expected: Expected) -> Field:
 
 def endpoint(prefix: str | None) -> Field:
     """The prefix of the endpoint that took it; None for what no endpoint took."""
+    _check("an endpoint", prefix, str, NoneType, wanted='a prefix such as "/", or None')
     return Field(
         name="endpoint",
         read=lambda capture: Reading((capture.endpoint,)),
@@ -73,6 +75,7 @@ def endpoint(prefix: str | None) -> Field:
 
 def header(name: str, expected: Expected | None = None) -> Field:
     """A header, whatever the case of its name; read as UTF-8 where it is that, else one character for each byte."""
+    _check("the name of a header", name, str, wanted="a text")
     return Field(
         name=f"header {name}",
         read=lambda capture: Reading(tuple(map(_readable, capture.header(name)))),
@@ -83,6 +86,7 @@ def header(name: str, expected: Expected | None = None) -> Field:
 
 def query(name: str, expected: Expected | None = None) -> Field:
     """A parameter of the query, decoded."""
+    _check("the name of a parameter", name, str, wanted="a text")
     return Field(
         name=f"query parameter {name}",
         read=lambda capture: Reading(query_values(capture, name)),
@@ -93,6 +97,7 @@ def query(name: str, expected: Expected | None = None) -> Field:
 
 def form_field(name: str, expected: Expected | None = None) -> Field:
     """A field of a form body, decoded."""
+    _check("the name of a form field", name, str, wanted="a text")
     return Field(
         name=f"form field {name}",
         read=lambda capture: Reading(form_values(capture, name)),
@@ -106,6 +111,7 @@ def json_field(pointer: str, expected: object = ANYTHING) -> Field:
 
     Numbers are equal by value, but `true` is not 1 and `"1"` is not 1. A pattern is searched in texts.
     """
+    _check("a JSON pointer", pointer, str, wanted="a text such as /items/0/sku")
     keys = pointer_path(pointer)
     is_secret = is_secret_parameter(keys[-1]) if keys else False
     read = partial(read_json, path=keys)
@@ -123,12 +129,14 @@ def body(expected: Expected | bytes | re.Pattern[bytes]) -> Field:
     """The whole body without its compression: equal to these bytes (text is UTF-8), or a pattern found in it."""
     if isinstance(expected, re.Pattern):
         return _body(_search(expected), f"a match for {_pattern_text(expected)}")
+    _check("the body", expected, str, bytes, wanted="a text, bytes or a pattern of re.compile")
     exact = expected.encode() if isinstance(expected, str) else expected
     return _body(lambda value: value == exact, "", wanted=_body_text(exact))
 
 
 def body_contains(expected: str | bytes) -> Field:
     """The body, without its compression, has these bytes in it (text is UTF-8)."""
+    _check("a part of the body", expected, str, bytes, wanted="a text or bytes")
     part = expected.encode() if isinstance(expected, str) else expected
     shown = f"one with '{excerpt(without_secrets(_body_text(part)))}' in it"
     return _body(lambda value: isinstance(value, bytes) and part in value, shown)
@@ -136,6 +144,8 @@ def body_contains(expected: str | bytes) -> Field:
 
 def status(*codes: int) -> Field:
     """The status the receiver answered with, or was to answer with: one of these."""
+    for code in codes:
+        _check("a status", code, int, wanted="a number such as 200")
     shown = " or ".join(map(str, codes)) or "any"
     return Field(
         name="status answered",
@@ -143,6 +153,12 @@ def status(*codes: int) -> Field:
         test=Test(holds=lambda value: not codes or value in codes, text=shown),
         quote="",
     )
+
+
+def _check(what: str, expected: object, *types: type, wanted: str) -> None:
+    """Raise TypeError for what no value would ever be equal to."""
+    if not isinstance(expected, types):
+        raise TypeError(f"{what}: expected {wanted}, got {expected!r:.100}")
 
 
 def _readable(text: str) -> str:
@@ -154,6 +170,8 @@ def _text_test(expected: Expected | None, *, is_secret: bool = False) -> Test:
         return Test(holds=lambda _value: True, text="any value")
     if isinstance(expected, str):
         return Test(holds=lambda value: value == expected, text="", wanted=expected)
+    if not isinstance(getattr(expected, "pattern", None), str):
+        raise TypeError(f"expected a text, or a pattern of re.compile for texts, got {expected!r:.100}")
     shown = "the given pattern" if is_secret else _pattern_text(expected)
     return Test(holds=_search(expected), text=f"a match for {shown}")
 

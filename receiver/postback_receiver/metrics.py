@@ -23,6 +23,7 @@ _COUNTERS: Final = {
     "store_failures": "Requests that could not be stored and were answered 503.",
     "connections": "Connections that the capture port accepted.",
     "connections_refused": "Connections closed to make room for others.",
+    "handshakes_failed": "TLS handshakes that came to nothing.",
 }
 
 

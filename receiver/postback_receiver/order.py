@@ -25,7 +25,10 @@ def check_order(captures: Iterable[Capture], matches: Sequence[Match], *, key: K
 
     With a key, captures that are like none of the wanted ones are left out, and there has to be an event at all.
     """
+    __tracebackhide__ = True
     wanted = [to_matcher(match) for match in matches]
+    if key is not None:
+        _check_key(key)
     if not wanted:
         raise ValueError("expected at least one matcher to tell an order by")
     events: dict[str, list[Capture]] = {}
@@ -42,7 +45,13 @@ def check_order(captures: Iterable[Capture], matches: Sequence[Match], *, key: K
 
 def key_function(key: Key) -> Callable[[Capture], str]:
     """A key as reply scripts take it: a text for each event."""
+    _check_key(key)
     return lambda capture: _key_text(key, capture)
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, Field) and not callable(key):
+        raise TypeError(f'expected key as a field such as query("id"), or a function of a capture, got {key!r:.100}')
 
 
 def _key_text(key: Key, capture: Capture) -> str:

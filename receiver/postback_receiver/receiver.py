@@ -213,7 +213,8 @@ class ReceiverBase:
     def _pause_s(self, wait: Wait[T], follower: Follower) -> float | None:
         """Show a wait what is new: the seconds to sleep until something comes or the wait ends, None when it has."""
         now_ns = self._clock.monotonic_ns()
-        for capture, at_ns in follower.news(now_ns):
+        # What was there already came in time, however long the store took to tell.
+        for capture, at_ns in follower.news(min(now_ns, wait.due_ns)):
             wait.see(capture, at_ns)
         if wait.is_over(now_ns):
             return None
@@ -262,12 +263,12 @@ class Receiver(ReceiverBase):
     def assert_silent(
         self, match: Match | None = None, *, for_: float = QUIET_S, after: Mark | Capture | None = None
     ) -> None:
-        """Return when nothing that matches arrives for `for_` seconds; SilenceBroken as soon as something does.
+        """Return when nothing that matches has arrived, nor arrives for `for_` seconds; else SilenceBroken, at once.
 
-        From now on, or from `after` on: then what has come since counts, too.
+        What came before `after` (a capture, or what `mark` gave) does not count.
         """
         __tracebackhide__ = True
-        self._wait(self._silence_wait(match, for_), after or self.mark())
+        self._wait(self._silence_wait(match, for_), after)
 
     def _wait(self, wait: Wait[T], after: Mark | Capture | None) -> T:
         __tracebackhide__ = True
@@ -288,16 +289,19 @@ class Receiver(ReceiverBase):
 
 def _script(replies: Sequence[Reply | int | Replies], key: Key, end: End, cases: Sequence[Case]) -> Replies:
     fixed: list[Reply] = []
+    event = key_function(key)
     for reply in replies:
         if isinstance(reply, int | Reply):
             fixed.append(Reply(status=reply) if isinstance(reply, int) else reply)
+        elif not callable(reply):
+            raise TypeError(f"expected a Reply, a status such as 503 or a function of a capture, got {reply!r:.100}")
         elif len(replies) > 1:
             raise ValueError("a function that chooses the reply stands alone: no other replies go before or after it")
         else:
             return reply
     if len(fixed) == 1 and fixed[0].is_settled and end == "last" and not cases:
         return always(fixed[0])
-    return ReplyScript(fixed, key=key_function(key), end=end, cases=cases)
+    return ReplyScript(fixed, key=event, end=end, cases=cases)
 
 
 def _runs_event_loop() -> bool:

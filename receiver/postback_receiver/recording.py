@@ -37,6 +37,7 @@ of peers that are gone without a word."""
 
 _NOT_STORED: Final = text_reply(503, "The request could not be recorded and is not acknowledged. Send it again later.")
 _SCRIPT_FAILED: Final = text_reply(500, "The request was recorded, but the receiver's own reply script failed.")
+_WHOLE: Final = frozenset({Ending.COMPLETE, Ending.UNANSWERED})
 _BROKEN_OFF: Final = {
     Ending.STALLED: text_reply(408, "The body stopped arriving before its end. What came of it was recorded."),
     Ending.DECODED: Reply(
@@ -145,7 +146,7 @@ class Recorder:
             headers=request.headers,
             body=request.body,
             trailers=request.trailers,
-            truncated=request.ending is not Ending.COMPLETE and (malformed is None or bool(request.method)),
+            truncated=request.ending not in _WHOLE and (malformed is None or bool(request.method)),
             malformed=None if malformed is None else malformed.reason,
         )
 
@@ -179,15 +180,16 @@ class Recorder:
             _log.error(
                 "A request could not be recorded and was answered 503. %s", error, extra={"event": "store_failure"}
             )
-            await write(_NOT_STORED)
+            if reply is not None:
+                await write(_NOT_STORED)
             return
         request.connection.last_capture_id = capture.id
         self._count(capture)
         if self._on_arrival is not None:
             _tell(self._on_arrival, capture)
         is_sent = reply is not None and await write(reply)
-        # To one who has closed its half the answer is given, but nobody knows whether it is still wanted.
-        if is_sent and request.connection.gone_ns is None:
+        # One who had closed its half by then may have been waiting for it; `gone_ns` says so.
+        if is_sent:
             at_ns, monotonic_ns = self._clock.now_ns(), self._clock.monotonic_ns()
             self._store.record_answer_sent(capture.id, at_ns, monotonic_ns)
             if self._on_capture is not None and capture.answer is not None:
@@ -206,7 +208,7 @@ class Recorder:
     def _count(self, capture: Capture) -> None:
         self._captures += 1
         if capture.fault is not None:
-            self._faults[capture.fault] += 1
+            self._faults[kind_of_fault(capture.fault)] += 1
         if capture.truncated:
             self._truncated += 1
         if capture.malformed is not None:
@@ -237,6 +239,11 @@ def path_below(path: str, mount: str) -> str:
     """Return what of a path lies below a mount of as many segments, whatever these are encoded as; `/` for no more."""
     depth = mount.count("/")
     return "/" + path.split("/", depth + 1)[depth + 1] if path.count("/") > depth else "/"
+
+
+def kind_of_fault(label: str) -> str:
+    """Return a fault's label without its numbers, such as `delay + dribble`: there are few of them to count by."""
+    return " + ".join(part.split(" ")[0] for part in label.split(" + "))
 
 
 def _tell(observer: Observer, capture: Capture) -> None:

@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 
 from postback_receiver.answer_plan import Pause, Plan
 from postback_receiver.capture import Answer, Capture, Headers
 from postback_receiver.chance import draw
-from postback_receiver.faults import Fault, check_faults, duration_ns, span
+from postback_receiver.faults import Fault, check_faults, check_seconds, duration_ns, span
 
 _FORBIDDEN_IN_HEADER: Final = frozenset("\r\n\0")
 _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
@@ -25,6 +25,7 @@ class RandomDelay:
 
     def __post_init__(self) -> None:
         duration_ns("a random delay's most", self.most)
+        check_seconds("a random delay's least", self.least)
         if not 0 <= self.least <= self.most:
             raise ValueError(f"a random delay is from less to more, and 0 at least, not {self.least} to {self.most}")
 
@@ -40,7 +41,7 @@ class Reply:
     """One answer, `delay` seconds late, with `faults` in the order they are applied.
 
     Header text is ASCII; `Content-Length`, `Date` and `Content-Type` are added. ValueError for what cannot be sent, and
-    for faults that make no sense together.
+    for faults that make no sense together; TypeError for what is of another type.
     """
 
     status: int = 200
@@ -50,6 +51,7 @@ class Reply:
     faults: tuple[Fault, ...] = ()
 
     def __post_init__(self) -> None:
+        _check_types(status=self.status, headers=self.headers, body=self.body, delay=self.delay, faults=self.faults)
         if not 200 <= self.status <= 599:
             raise ValueError(f"a reply's status is 200 to 599, not {self.status}")
         for name, value in self.headers:
@@ -58,7 +60,7 @@ class Reply:
                 raise ValueError(f"a reply's header is ASCII text without line breaks, not {name!r}: {value!r}")
             if name.lower() in _FRAMING:
                 raise ValueError(f"a reply's {name} is counted, not given; the fault wrong_content_length makes it lie")
-        if isinstance(self.delay, float | int) and self.delay:
+        if not isinstance(self.delay, RandomDelay) and self.delay:
             duration_ns("a reply's delay", self.delay)
         check_faults(self.faults, status=self.status, body=self.body)
 
@@ -107,6 +109,26 @@ class Reply:
         for fault in self.faults:
             plan = fault(plan)
         return plan
+
+
+def _check_types(*, status: object, headers: object, body: object, delay: object, faults: object) -> None:
+    """Raise TypeError for what would only fail once it has to be sent, when nobody is left to be told."""
+    if not isinstance(status, int) or isinstance(status, bool):
+        raise TypeError(f"a reply's status: expected a number such as 200, got {status!r:.100}")
+    if not isinstance(body, bytes):
+        raise TypeError(f"a reply's body: expected bytes such as b'OK', got {body!r:.100}")
+    if not isinstance(headers, tuple) or not all(map(_is_pair, cast("tuple[object, ...]", headers))):
+        raise TypeError(f"a reply's headers: expected a tuple such as (('Retry-After', '5'),), got {headers!r:.100}")
+    if not isinstance(delay, RandomDelay):
+        check_seconds("a reply's delay", delay)
+    if not isinstance(faults, tuple) or not all(
+        isinstance(fault, Fault) for fault in cast("tuple[object, ...]", faults)
+    ):
+        raise TypeError(f"a reply's faults: expected a tuple of them such as (reset(),), got {faults!r:.100}")
+
+
+def _is_pair(header: object) -> bool:
+    return isinstance(header, tuple) and [type(part) for part in cast("tuple[object, ...]", header)] == [str, str]
 
 
 Replies: TypeAlias = Callable[[Capture], Reply]

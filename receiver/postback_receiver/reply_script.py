@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from postback_receiver.capture import Capture
+from postback_receiver.matching import Match, to_matcher
 from postback_receiver.reply import Replies, Reply, same_request, text_reply
 
 End: TypeAlias = Literal["last", "cycle", "error"]
@@ -18,16 +19,18 @@ listening for weeks must not grow for ever. The event heard of longest ago is fo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A reply for some requests only: those that `when` says yes to, and of each event the attempts in the range.
+    """A reply for some requests only: those that `when` matches, and of each event the attempts in the range.
 
     Attempts count from 1, the first time an event arrives; the last one None means no end.
     """
 
     reply: Reply
-    when: Callable[[Capture], bool] | None = None
+    when: Match | None = None
     attempts: tuple[int, int | None] = (1, None)
 
     def __post_init__(self) -> None:
+        check_reply(self.reply)
+        to_matcher(self.when)
         first, last = self.attempts
         if first < 1 or (last is not None and last < first):
             raise ValueError(f"attempts are a range from 1 up, such as (1, 2), not {self.attempts}")
@@ -36,11 +39,18 @@ class Case:
         """Whether this is the reply to a capture that is the event's so-many-th attempt."""
         first, last = self.attempts
         in_range = first <= attempt and (last is None or attempt <= last)
-        return in_range and (self.when is None or self.when(capture))
+        return in_range and to_matcher(self.when).matches(capture)
+
+
+def check_reply(reply: object) -> None:
+    """Raise TypeError for what is no reply."""
+    if not isinstance(reply, Reply):
+        raise TypeError(f"expected a reply such as Reply(status=503), got {reply!r:.100}")
 
 
 def always(reply: Reply) -> Replies:
     """Every request gets this reply."""
+    check_reply(reply)
     return (lambda _capture: reply) if reply.is_settled else ReplyScript([reply])
 
 
@@ -65,6 +75,8 @@ class ReplyScript:
             raise ValueError("a reply script needs at least one reply")
         if end not in get_args(End):
             raise ValueError(f"a reply script ends with one of {', '.join(get_args(End))}, not {end!r}")
+        for reply in replies:
+            check_reply(reply)
         self._replies = tuple(replies) or (Reply(),)
         self._key = key
         self._end = end

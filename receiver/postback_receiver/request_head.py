@@ -30,6 +30,9 @@ MAX_HEAD_BYTES: Final = 2 * 1024 * 1024
 
 END_OF_HEAD: Final = b"\r\n\r\n"
 
+_MAX_KNOWN_NAME: Final = 64
+"""Names of header fields up to this length are remembered."""
+
 _BESIDE_TARGET: Final = 64
 """Room in the first line for a method and a version."""
 
@@ -92,7 +95,8 @@ def parse_head(head: bytes) -> RequestHead | Malformed:
     del lines[0]
     for line in lines:
         name, colon, value = line.partition(":")
-        lower = _lower_name(name)
+        # A long name is not worth remembering, and may be longer than is allowed.
+        lower = _known_lower_name(name) if len(name) <= _MAX_KNOWN_NAME else _lower_name(name[:MAX_HEADER_BYTES])
         if not colon or lower is None or len(fields) == MAX_HEADERS or (may_be_long and len(line) > MAX_HEADER_BYTES):
             return _refused(_field_fault(line, len(fields) + 1), method, target, version, tuple(fields))
         value = value.strip(_BLANKS)
@@ -214,10 +218,12 @@ def _refused(fault: tuple[str, int], method: str, target: str, version: str, hea
     return Malformed(fault[0], fault[1], method, target, version, headers)
 
 
-# The same few names come again and again.
-@lru_cache(maxsize=1024)
 def _lower_name(name: str) -> str | None:
     return name.lower() if _NAME.fullmatch(name) else None
+
+
+# The same few names come again and again.
+_known_lower_name = lru_cache(maxsize=1024)(_lower_name)
 
 
 def _no_first_line(start: bytes | bytearray) -> str:

@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
+from operator import itemgetter
 from types import TracebackType
 from typing import Final, Self, cast
 
@@ -27,7 +28,7 @@ from postback_receiver.recording import MAX_BODY_BYTES, STALL_TIMEOUT_S, Observe
 from postback_receiver.reply import Reply
 from postback_receiver.stamps import Clock, SystemClock, random_id
 from postback_receiver.store import CaptureStore
-from postback_receiver.tls import remember_server_names
+from postback_receiver.tls import failed_handshakes, watch_handshakes
 
 _log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class CaptureServer:
         self._all_lost: asyncio.Future[None] | None = None
         self._listener: asyncio.Server | None = None
         self._restart: asyncio.Task[None] | None = None
-        self._connected = self._refused = 0
+        self._connected = self._refused = self._failed_before = 0
         self._running = AsyncExitStack()
 
     @property
@@ -122,6 +123,7 @@ class CaptureServer:
             connections=self._connected,
             connections_open=len(self._connections),
             connections_refused=self._refused,
+            handshakes_failed=failed_handshakes(self._ssl_context) - self._failed_before if self._ssl_context else 0,
         )
 
     @property
@@ -143,7 +145,8 @@ class CaptureServer:
         """Start to listen; ListenError when the port cannot be had, StoreError when the store cannot be written."""
         await self._recorder.begin()
         if self._ssl_context is not None:
-            remember_server_names(self._ssl_context)
+            watch_handshakes(self._ssl_context)
+            self._failed_before = failed_handshakes(self._ssl_context)
         await self._listen()
         sampler = asyncio.create_task(self._recorder.watch_lateness())
         self._running.push_async_callback(self._store.flush)
@@ -194,12 +197,18 @@ class CaptureServer:
         if len(self._connections) >= self._max_connections:
             # Whoever has waited longest without asking for anything makes room: that is a slowloris, or has gone.
             self._refused += 1
-            waiting = next((other for other in self._connections if other.is_waiting), None)
+            # When all have asked, it is whoever has been sending a body for the longest time.
+            waiting = next((other for other in self._connections if other.is_waiting), None) or self._slowest()
             if waiting is None:
                 return False
             waiting.cut()
         self._connections[connection] = None
         return True
+
+    def _slowest(self) -> CaptureConnection | None:
+        since = {other: other.body_since_ns for other in self._connections}
+        sending = [(begun_ns, other) for other, begun_ns in since.items() if begun_ns is not None]
+        return min(sending, key=itemgetter(0))[1] if sending else None
 
     def lost(self, connection: CaptureConnection) -> None:
         """The connection is gone, and what was read from it has been handled."""

@@ -89,7 +89,7 @@ class SqliteReader:
         with store_errors(self._path), closing(open_for_reading(self._path)) as connection:
             try:
                 yield connection, schema_version(connection)
-            except ValueError as error:
+            except rows.RowError as error:
                 reason = f"it holds a row that is not a capture: {error}."
                 raise StoreError(path=str(self._path), reason=reason) from error
 

@@ -171,6 +171,10 @@ _decode_headers = msgspec.json.Decoder(Headers).decode
 _decode_tls = msgspec.json.Decoder(Tls).decode
 
 
+class RowError(ValueError):
+    """A row is not a capture: somebody else wrote it."""
+
+
 class Ending(msgspec.Struct, frozen=True, gc=False):
     """What became known of a capture after it was kept; None is what this does not tell."""
 
@@ -226,7 +230,14 @@ def capture_to_row(capture: Capture) -> CaptureRow:
 
 
 def row_to_capture(values: Row) -> Numbered:
-    """The capture in a row of one of the selects above; ValueError when somebody else wrote the row."""
+    """The capture in a row of one of the selects above; RowError when somebody else wrote the row."""
+    try:
+        return _row_to_capture(values)
+    except ValueError as error:
+        raise RowError(str(error)) from error
+
+
+def _row_to_capture(values: Row) -> Numbered:
     row = msgspec.convert(values, _WholeRow)
     answer = None
     if row.answer_status is not None:

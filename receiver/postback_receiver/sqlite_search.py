@@ -5,17 +5,30 @@ small transactions; captures that are not indexed yet are found by reading them.
 first at a search, so that evicting old captures drops whole segments instead of unpicking them word by word.
 """
 
+import logging
 import sqlite3
-from collections.abc import Iterator
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from typing import Final, NamedTuple, cast
 
 from postback_receiver import sqlite_rows as rows
+from postback_receiver.capture import Capture
 from postback_receiver.capture_query import CaptureQuery
-from postback_receiver.search_terms import index_text, match_expression
+from postback_receiver.retention import capture_size
+from postback_receiver.search_terms import index_marks, index_text, match_expression
+from postback_receiver.stamps import Clock
 from postback_receiver.store import Numbered
 
+_log = logging.getLogger(__name__)
+
 INDEX_BATCH: Final = 32
-"""Captures indexed in one transaction: a request that arrives meanwhile waits a few milliseconds for it at most."""
+"""Captures indexed in one transaction, at most: a request that arrives meanwhile has to wait for it."""
+
+BATCH_BYTES: Final = 128 * 1024
+"""What one transaction indexes ends with the capture that reaches this, read and indexed bytes together."""
+
+LONGEST_LOCK_NS: Final = 10_000_000
+"""After so long a transaction that indexes takes no further capture. Other processes write to the file as well."""
 
 SEGMENT_BITS: Final = 16
 STRETCH: Final = 1024
@@ -47,31 +60,77 @@ def can_index(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone() is not None
 
 
-def is_behind(connection: sqlite3.Connection) -> bool:
-    """Whether there are captures that are not indexed yet."""
-    [indexed_to] = connection.execute(_INDEXED_TO).fetchone()
-    return connection.execute("SELECT 1 FROM capture WHERE seq > ? LIMIT 1", (indexed_to,)).fetchone() is not None
+def index_next(connection: sqlite3.Connection, clock: Clock, limit: int = INDEX_BATCH) -> int:
+    """Index the next captures in a transaction of its own; how many were taken up, 0 when all are.
 
-
-def index_next(connection: sqlite3.Connection, limit: int = INDEX_BATCH) -> int:
-    """Index the next captures, inside the caller's transaction; how many there were, 0 when all are indexed."""
+    sqlite3.Error when another writer has the lock, for one; the caller then rolls back.
+    """
     [last] = connection.execute(_INDEXED_TO).fetchone()
-    segment = (last + 1) >> SEGMENT_BITS
-    limit = min(limit, ((segment + 1) << SEGMENT_BITS) - (last + 1))
-    table = _table(segment)
-    stretch: _Stretch | None = None
-    indexed = 0
-    for values in connection.execute(rows.SELECT_PAGE[2], (last, limit)):
-        if stretch is None:
-            connection.execute(_CREATE_SEGMENT.format(table))
-            stretch = _open_stretch(connection, last)
-        number, capture = rows.row_to_capture(values)
-        connection.execute(_INSERT_WORDS.format(table), (number, index_text(capture)))
-        stretch = stretch.with_next(number, capture.received_at_ns)
-        indexed += 1
-    if stretch is not None:
-        connection.execute(_KEEP_STRETCH, stretch)
-    return indexed
+    # Reading captures and finding their words takes longer than writing these down: nobody is locked out by it.
+    batch = _next_batch(connection, last, limit)
+    if not batch:
+        return 0
+    kept = len(batch)
+    connection.execute("BEGIN IMMEDIATE")
+    begun_ns = clock.monotonic_ns()
+    # Another writer may have indexed or evicted some of these meanwhile, and left the others to be read again.
+    if connection.execute(_INDEXED_TO).fetchone() == (last,):
+        kept = _keep_batch(connection, last, batch, lambda: clock.monotonic_ns() - begun_ns >= LONGEST_LOCK_NS)
+    connection.execute("COMMIT")
+    return kept
+
+
+class _ToIndex(NamedTuple):
+    """A capture to index: its number, when it came (None when nobody knows), and its text (None to leave it out)."""
+
+    seq: int
+    received_at_ns: int | None
+    text: str | None
+
+
+def _next_batch(connection: sqlite3.Connection, last: int, limit: int) -> list[_ToIndex]:
+    limit = min(limit, ((((last + 1) >> SEGMENT_BITS) + 1) << SEGMENT_BITS) - (last + 1))
+    batch: list[_ToIndex] = []
+    size = 0
+    # Closed before anything is written: who still reads cannot become a writer.
+    with closing(connection.execute(rows.SELECT_PAGE[2], (last, limit))) as found:
+        for values in found:
+            number = cast(int, values[-1])
+            try:
+                capture = rows.row_to_capture(values).capture
+            except rows.RowError:
+                batch.append(_ToIndex(number, None, None))
+                continue
+            text = _text_of(capture)
+            batch.append(_ToIndex(number, capture.received_at_ns, text))
+            size += capture_size(capture) + len(text)
+            if size >= BATCH_BYTES:
+                break
+    return batch
+
+
+def _text_of(capture: Capture) -> str:
+    try:
+        return index_text(capture)
+    except Exception:  # noqa: BLE001 -- one capture must not keep all that follow out of the index
+        _log.exception("The text of capture %s cannot be indexed; a search for text will not find it", capture.id)
+        return index_marks(capture)
+
+
+def _keep_batch(
+    connection: sqlite3.Connection, last: int, batch: Sequence[_ToIndex], is_time_up: Callable[[], bool]
+) -> int:
+    table = _table((last + 1) >> SEGMENT_BITS)
+    connection.execute(_CREATE_SEGMENT.format(table))
+    stretch = _open_stretch(connection, last)
+    for seq, received_at_ns, text in batch:
+        if text is not None:
+            connection.execute(_INSERT_WORDS.format(table), (seq, text))
+        stretch = stretch.with_next(seq, received_at_ns)
+        if is_time_up():
+            break
+    connection.execute(_KEEP_STRETCH, stretch)
+    return stretch.last_seq - last
 
 
 def forget_evicted(connection: sqlite3.Connection, before: int, now: int) -> None:
@@ -82,7 +141,7 @@ def forget_evicted(connection: sqlite3.Connection, before: int, now: int) -> Non
 
 
 def find(connection: sqlite3.Connection, version: int, query: CaptureQuery, before: int | None) -> Iterator[Numbered]:
-    """What a query finds, newest first; ValueError at a row that is not a capture. Needs one transaction throughout."""
+    """What a query finds, newest first; RowError at a row that is not a capture. Needs one transaction throughout."""
     stop = _INT64_MAX if before is None else before - 1
     for start, end in _places(connection, version, query, stop):
         for values in connection.execute(rows.SELECT_BACKWARDS[version], _conditions(query, start, end)):
@@ -147,7 +206,9 @@ class _Stretch(NamedTuple):
     oldest_at_ns: int
     newest_at_ns: int
 
-    def with_next(self, seq: int, at_ns: int) -> "_Stretch":
+    def with_next(self, seq: int, at_ns: int | None) -> "_Stretch":
+        if at_ns is None:
+            return self._replace(last_seq=seq)
         return _Stretch(self.first_seq, seq, min(self.oldest_at_ns, at_ns), max(self.newest_at_ns, at_ns))
 
 

@@ -27,11 +27,15 @@ from postback_receiver.sqlite_writer import IDLE_S, Outcome, SqliteWriter, Write
 from postback_receiver.stamps import Clock, SystemClock
 from postback_receiver.store import CapturePage, Numbered
 
-AGE_INTERVAL_S: Final = 1.0
-"""How often an idle store looks for captures that have become too old."""
+RETENTION_INTERVAL_S: Final = 1.0
+"""How often an idle store looks for captures to evict: some become too old, others add some to the same file."""
 
 _MANY_ENDINGS: Final = 256
 """Times of answers that are worth writing even while captures arrive; each commit that does writes one page more."""
+
+_COMMITS_BETWEEN: Final = 16
+_WORTH_INDEXING: Final = 512
+"""Captures that have come without a pause after which some are indexed all the same, once in so many commits."""
 
 _UNLIMITED: Final = Retention()
 
@@ -74,7 +78,7 @@ class SqliteStore:
             clock=clock or SystemClock(),
         )
         self._reader = SqliteReader(self._path)
-        self._rest_s = AGE_INTERVAL_S if retention.max_age_ns is not None else None
+        self._rest_s = RETENTION_INTERVAL_S if retention.is_limited else None
         self._queue: SimpleQueue[_Waiting | _Mark] = SimpleQueue()
         # Nobody waits for these, so they do not wake the writer, unless it sleeps for want of anything to do.
         self._endings: deque[rows.Ending] = deque()
@@ -145,6 +149,7 @@ class SqliteStore:
     def _write_until_closed(self) -> None:
         pause_s: float | None = IDLE_S
         is_open = True
+        commits = behind = 0
         while is_open:
             taken = self._take(pause_s)
             is_open = _Mark.END not in taken
@@ -156,7 +161,16 @@ class SqliteStore:
             if waiting or endings:
                 outcomes = self._writer.commit([write for write, _ in waiting], endings)
                 _acknowledge([waiter for _, waiter in waiting], outcomes)
-            pause_s = IDLE_S if taken else self._writer.tidy_up()
+                commits, behind = commits + 1, behind + len(waiting)
+            if not taken:
+                pause_s = self._writer.tidy_up()
+                behind = 0 if pause_s is None else behind
+                continue
+            pause_s = IDLE_S
+            # Without this, traffic that never pauses would leave all it brings to be searched by reading.
+            if behind >= _WORTH_INDEXING and commits >= _COMMITS_BETWEEN and is_open:
+                commits = 0
+                behind = 0 if self._writer.tidy_up() is None else behind
         self._writer.close()
 
     def _take(self, pause_s: float | None) -> Sequence["_Waiting | _Mark"]:

@@ -19,7 +19,7 @@ from postback_receiver import sqlite_rows as rows
 from postback_receiver.errors import StoreError
 from postback_receiver.retention import Evictions, Kept, Retention, add, evict
 from postback_receiver.sqlite_file import Durability, explain, open_for_writing
-from postback_receiver.sqlite_search import can_index, forget_evicted, index_next, is_behind
+from postback_receiver.sqlite_search import can_index, forget_evicted, index_next
 from postback_receiver.stamps import Clock
 
 _log = logging.getLogger(__name__)
@@ -84,12 +84,12 @@ class SqliteWriter:
     def tidy_up(self) -> float | None:
         """Do a little of what can wait; the seconds after which to come back for more, None when nothing is left."""
         try:
-            if not (self._has_too_old() or (self._can_index and is_behind(self._connection))):
-                return None
-            self._begin(0)
-            evicted = self._evict(_EVICTED_AT_ONCE)
-            indexed = index_next(self._connection) if self._can_index and not evicted else 0
-            self._connection.execute("COMMIT")
+            if self._has_too_much():
+                self._begin(0)
+                self._evict(_EVICTED_AT_ONCE)
+                self._connection.execute("COMMIT")
+                return 0.0
+            return 0.0 if self._can_index and index_next(self._connection, self._clock) else None
         except sqlite3.Error as error:
             # Nothing is lost by it: another process has the lock, or the disk is full, which an append will tell.
             _log.debug("The capture store %s could not be tidied up: %s", self._path, error)
@@ -100,7 +100,6 @@ class SqliteWriter:
             self._roll_back()
             self._can_index = False
             return None
-        return 0.0 if evicted or indexed else None
 
     def close(self) -> None:
         """Let go of the file."""
@@ -196,27 +195,29 @@ class SqliteWriter:
             return int(seq)
         return None
 
-    def _has_too_old(self) -> bool:
-        if self._retention.max_age_ns is None:
-            return False
-        oldest = self._connection.execute(rows.SELECT_OLDEST, (1,)).fetchone()
-        return oldest is not None and self._clock.now_ns() - oldest[1] > self._retention.max_age_ns
+    def _has_too_much(self) -> bool:
+        return self._retention.is_limited and self._to_evict(self._evictions(), 1).captures > 0
 
-    def _evict(self, limit: int) -> int:
-        """Evict up to so many captures, in the transaction that is open; how many it were."""
-        if not self._retention.is_limited:
-            return 0
-        last_seq, last_size, oldest_at_ns, newest_at_ns = self._connection.execute(rows.SELECT_EVICTION).fetchone()
+    def _evictions(self) -> Evictions:
+        captures, size, oldest_at_ns, newest_at_ns = self._connection.execute(rows.SELECT_EVICTION).fetchone()
+        return Evictions(captures=captures, bytes=size, oldest_at_ns=oldest_at_ns, newest_at_ns=newest_at_ns)
+
+    def _to_evict(self, before: Evictions, limit: int) -> Evictions:
+        """What has to go, up to so many captures, and has not gone `before`."""
         seq, total_size = self._last_position()
-        gone = evict(
+        return evict(
             self._retention,
-            islice(self._kept(last_size), limit),
-            captures=seq - last_seq,
-            size=total_size - last_size,
+            islice(self._kept(before.bytes), limit),
+            captures=seq - before.captures,
+            size=total_size - before.bytes,
             now_ns=self._clock.now_ns(),
         )
+
+    def _evict(self, limit: int) -> None:
+        """Evict up to so many captures, in the transaction that is open."""
+        before = self._evictions()
+        gone = self._to_evict(before, limit)
         if gone.captures:
-            before = Evictions(captures=last_seq, bytes=last_size, oldest_at_ns=oldest_at_ns, newest_at_ns=newest_at_ns)
             now = add(before, gone)
             for statement in rows.EVICT:
                 self._connection.execute(statement, (now.captures,))
@@ -224,8 +225,7 @@ class SqliteWriter:
                 rows.RECORD_EVICTION, (now.captures, now.bytes, now.oldest_at_ns, now.newest_at_ns)
             )
             if self._can_index:
-                forget_evicted(self._connection, last_seq, now.captures)
-        return gone.captures
+                forget_evicted(self._connection, before.captures, now.captures)
 
     def _kept(self, evicted_size: int) -> Iterator[Kept]:
         before = evicted_size

@@ -6,6 +6,7 @@
 A made certificate can also be one that no client should take: expired, for another host, or none at all.
 """
 
+import logging
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,8 @@ import msgspec
 from postback_receiver.capture import Tls
 from postback_receiver.errors import TlsError
 
+_log = logging.getLogger(__name__)
+
 TlsFault: TypeAlias = Literal["expired", "wrong-host", "handshake-abort"]
 """What is wrong with the TLS of a port on purpose: a certificate that ended yesterday, one for a host that nobody asked
 for, or a server that breaks the connection off in the handshake."""
@@ -29,6 +32,20 @@ _SHORT_NAMES: Final = {"commonName": "CN", "organizationName": "O", "organizatio
 
 # The host that a client asked for is told once, while the handshake goes on, and kept nowhere else.
 _server_names: WeakKeyDictionary[ssl.SSLObject, str] = WeakKeyDictionary()
+
+# An event loop says nothing of a handshake that fails, neither to us nor in a log.
+_failed_handshakes: WeakKeyDictionary[ssl.SSLContext, int] = WeakKeyDictionary()
+
+_NO_TRUST: Final = "the client does not trust the certificate"
+_WHY_HANDSHAKES_FAIL: Final = {
+    "HTTP_REQUEST": "the client speaks plain HTTP, and the port https://",
+    "TLSV1_ALERT_UNKNOWN_CA": _NO_TRUST,
+    "SSLV3_ALERT_BAD_CERTIFICATE": _NO_TRUST,
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _NO_TRUST,
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": _NO_TRUST,
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "the client shows no certificate, and has to",
+    "CERTIFICATE_VERIFY_FAILED": "the client's certificate is not of the authority that was asked for",
+}
 
 
 class MadeTls(msgspec.Struct, frozen=True):
@@ -93,10 +110,35 @@ def describe_tls(secured: ssl.SSLObject) -> Tls:
     )
 
 
-def remember_server_names(context: ssl.SSLContext) -> None:
-    """Have a context note the host each client asks for, which `describe_tls` then tells; its own callback stays."""
+def watch_handshakes(context: ssl.SSLContext) -> None:
+    """Have a context note what clients ask for, and log and count those it fails with; what is its own stays.
+
+    The host they ask for is what `describe_tls` then tells, the number what `failed_handshakes` does.
+    """
     if context.sni_callback is None:
         context.sni_callback = _note_server_name
+    if context.sslobject_class is ssl.SSLObject:
+        context.sslobject_class = _WatchedHandshake
+
+
+def failed_handshakes(context: ssl.SSLContext) -> int:
+    """How many handshakes have failed with a context that is watched."""
+    return _failed_handshakes.get(context, 0)
+
+
+class _WatchedHandshake(ssl.SSLObject):
+    def do_handshake(self) -> None:
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            _failed_handshakes[self.context] = failed_handshakes(self.context) + 1
+            reason = error.reason or "unknown reason"
+            told = _WHY_HANDSHAKES_FAIL.get(reason)
+            words = f"{told} ({reason})" if told else reason
+            _log.warning("A TLS handshake failed: %s", words, extra={"event": "handshake_failed"})
+            raise
 
 
 def _note_server_name(secured: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> None:

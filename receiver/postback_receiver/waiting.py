@@ -11,6 +11,7 @@ from typing import Final, Generic, TypeVar
 
 from postback_receiver.capture import Capture
 from postback_receiver.errors import MAX_LISTED, SilenceBroken, WaitTimeout
+from postback_receiver.faults import check_seconds
 from postback_receiver.matching import AllOf, Match, Matcher, nearest_miss, to_matcher
 from postback_receiver.summary import one_line
 
@@ -48,6 +49,9 @@ class CountWait(Wait[list[Capture]]):
     """Until so many captures match; WaitTimeout when they have not in time."""
 
     def __init__(self, match: Match | None, count: int, *, now_ns: int, timeout_s: float) -> None:
+        __tracebackhide__ = True
+        if not isinstance(count, int):  # pyright: ignore[reportUnnecessaryIsInstance]  # not everybody checks types
+            raise TypeError(f"expected the count of requests as a number, got {count!r:.100}")
         self._match = to_matcher(match)
         self._count = count
         self._timeout_s = timeout_s
@@ -70,6 +74,7 @@ class CountWait(Wait[list[Capture]]):
         return len(self._found) >= self._count or now_ns >= self._due_ns
 
     def outcome(self) -> list[Capture]:
+        __tracebackhide__ = True
         if len(self._found) >= self._count:
             return self._found
         number = "a request" if self._count == 1 else f"{self._count} requests"
@@ -87,12 +92,13 @@ class IdleWait(Wait[None]):
     """Until nothing has arrived for a while; WaitTimeout when requests keep coming."""
 
     def __init__(self, quiet_s: float, *, now_ns: int, timeout_s: float) -> None:
-        if quiet_s > timeout_s:
-            raise ValueError(f"expected quiet to be at most the timeout of {timeout_s:g} s, got {quiet_s:g} s")
+        __tracebackhide__ = True
         self._quiet_s = quiet_s
         self._quiet_ns = duration_ns("quiet", quiet_s)
         self._timeout_s = timeout_s
         self._deadline_ns = now_ns + duration_ns("timeout", timeout_s)
+        if quiet_s > timeout_s:
+            raise ValueError(f"expected quiet to be at most the timeout of {timeout_s:g} s, got {quiet_s:g} s")
         self._idle_ns = now_ns + self._quiet_ns
         self._latest: deque[Capture] = deque(maxlen=MAX_LISTED)
         self._seen = 0
@@ -111,6 +117,7 @@ class IdleWait(Wait[None]):
         return now_ns >= self.due_ns
 
     def outcome(self) -> None:
+        __tracebackhide__ = True
         if self._idle_ns > self._deadline_ns:
             raise WaitTimeout(
                 wanted=f"{self._quiet_s:g} s without a request",
@@ -124,6 +131,7 @@ class SilenceWait(Wait[None]):
     """Until the time has passed; SilenceBroken as soon as a capture matches."""
 
     def __init__(self, match: Match | None, *, now_ns: int, silence_s: float) -> None:
+        __tracebackhide__ = True
         self._match = to_matcher(match)
         self._silence_s = silence_s
         self._due_ns = now_ns + duration_ns("for_", silence_s)
@@ -141,13 +149,16 @@ class SilenceWait(Wait[None]):
         return self._broken_by is not None or now_ns >= self._due_ns
 
     def outcome(self) -> None:
+        __tracebackhide__ = True
         if self._broken_by is not None:
             unwanted = "no request" + _with(self._match)
             raise SilenceBroken(unwanted=unwanted, silence_s=self._silence_s, capture=self._broken_by)
 
 
 def duration_ns(name: str, seconds: float) -> int:
-    """A number of seconds in nanoseconds; ValueError when it is negative or no number."""
+    """A number of seconds in nanoseconds; ValueError when it is negative, TypeError when it is no number."""
+    __tracebackhide__ = True
+    check_seconds(name, seconds)
     if not math.isfinite(seconds) or seconds < 0:
         raise ValueError(f"expected {name} as a number of seconds from 0 up, got {seconds!r}")
     return round(seconds * _NS)

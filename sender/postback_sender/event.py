@@ -149,8 +149,18 @@ def _json(line: bytes, place: _Place) -> object:
         raise place.error("each key once", f"{_quoted(str(error))} twice in one object") from None
     except RecursionError:
         raise place.error("an event", "JSON nested too deeply to read") from None
-    except ValueError as error:
-        raise place.error("one JSON object", f"something else ({error})") from None
+    except json.JSONDecodeError as error:
+        raise place.error("one JSON object", what_came(error)) from None
+
+
+def what_came(error: json.JSONDecodeError) -> str:
+    """Say what stands where JSON could not be read on, and in which column of its line."""
+    letter = error.doc[error.pos : error.pos + 1].strip("\r\n")
+    if error.msg.startswith("Unterminated string"):
+        came = "a text that does not end"
+    else:
+        came = json.dumps(letter) if letter else "the end"
+    return f"{came} at column {error.colno} ({error.msg.removesuffix(' at')})"
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:

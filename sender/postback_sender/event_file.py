@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from postback_sender.event import Event, EventFormatError, decode_event
+from postback_sender.event import Event, EventFormatError, decode_event, what_came
 from postback_sender.tokens import EVENT_KINDS
 
 # What can be held several times over in the memory of a small machine: the bytes, the text, and one event at a time.
@@ -133,8 +133,7 @@ class _Document:
             _, self._position = self._decoder.raw_decode(self._text, start)
         except json.JSONDecodeError as error:
             self._position = min(error.pos, len(self._text))
-            got = f"something else ({error.msg}, column {error.colno})"
-            raise self._error(self._line_here(), "JSON", got, pointer) from None
+            raise self._error(self._line_here(), "JSON", what_came(error), pointer) from None
         except RecursionError:
             raise self._error(line, "an event", "JSON nested too deeply to read", pointer) from None
         return _EventText(data=self._text[start : self._position].encode(), line=line, pointer=pointer)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from postback_conformance.cli.application import application
 from postback_conformance.cli.capture_options import KEY_VARIABLE
 from postback_conformance.cli.terminal import results
+from postback_conformance.cli.watching import one_line
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.rules.examples import capture
 from postback_receiver import Answer, Capture, SqliteStore, Tls, capture_to_line, write_har
@@ -130,7 +131,12 @@ def test_captures_are_chosen_alike_in_stores_and_files(
 def test_list_notes_what_is_remarkable_and_hides_secrets(postback: Postback) -> None:
     table = postback("list", fill("a.sqlite"))
     assert "malformed: no HTTP" in table
-    assert "truncated, unmatched, reset" in table
+    # No receiver saw it, so that none can have had no endpoint for it.
+    assert "truncated, reset" in table
+    elsewhere = replace(CUT, run="r1", fault=None, answer=Answer(status=404))
+    assert one_line(elsewhere).endswith("2 bytes, truncated, no endpoint takes this path  → 404")
+    unmatched = postback("list", fill("b.sqlite", [replace(CUT, run="r1")]))
+    assert "truncated, unmatched, reset" in unmatched
     assert "token=[hidden]" in table
     assert "hunter2" not in table
 
@@ -141,7 +147,7 @@ def test_show_tells_what_happened_when_and_how(postback: Postback) -> None:
     assert "TLSv1.3 with TLS_AES_128_GCM_SHA256, asked for shop.example" in postback.err
     assert "connected -3ms, body done +0.4ms, answered +1.1ms, peer gone +20ms" in postback.err
     assert "off by up to 0.05ms" in postback.err
-    assert postback("show", "a.sqlite", "broken") == "GET /?token=[hidden] HTP\r\n\r\n"
+    assert postback("show", "a.sqlite", "broken") == "GET /?token=[hidden]\r\n\r\n"
     assert "malformed: no HTTP" in postback.err
 
 

@@ -3,10 +3,11 @@
 import asyncio
 import json
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from command_line import Run
 from postback_conformance.cli.application import run as run_here
@@ -33,7 +34,11 @@ def outbox(tmp_path: Path) -> Path:
     async def fill() -> None:
         async with SqliteOutbox(path, SOURCE, to="http://127.0.0.1:1/s3cret") as outbox:
             event = Event(kind="action_lifecycle", at=at, values={"ActionId": "1.2.3"})
-            await outbox.add([Draft(event=event, key=key, due_ns=SECOND) for key in ("1.2.3", "4.5.6")])
+            # As a duplicate is: tied to nothing, and from where the clock is two hours ahead.
+            other = replace(event, at=at.replace(tzinfo=timezone(timedelta(hours=2))))
+            await outbox.add(
+                [Draft(event=event, key="1.2.3", due_ns=SECOND), Draft(event=other, key="", due_ns=SECOND)]
+            )
             await outbox.claim(until_ns=SECOND, limit=1, resends=False)
             first = LoggedAttempt(
                 number=1, started_at_ns=2 * SECOND, finished_at_ns=3 * SECOND, failure="error answer", status=503
@@ -54,8 +59,10 @@ def test_list_shows_each_entry_and_what_went_wrong_last(run: Run) -> None:
     done = run("outbox", "list")
     assert done.code == 0
     first, second = done.out.splitlines()[1:]
-    assert words(first) == words("1 1.2.3 2026-05-11T00:00:00+00:00 given up 2 no answer in time")
-    assert words(second) == words("2 4.5.6 2026-05-11T00:00:00+00:00 waiting 0 1970-01-01T00:00:01.000000Z")
+    assert words(first) == words("1 1.2.3 2026-05-11T00:00:00Z http://127.0.0.1:1 given up 2 no answer in time")
+    assert words(second) == words(
+        "2 1.2.3 2026-05-10T22:00:00Z http://127.0.0.1:1 waiting 0 1970-01-01T00:00:01.000000Z"
+    )
     assert "in all: 1 waiting, 1 given up" in done.err
     assert "s3cret" not in done.text
 
@@ -67,6 +74,7 @@ def test_list_tells_programs_the_same(run: Run) -> None:
         {
             "id": 1,
             "key": "1.2.3",
+            "action": "1.2.3",
             "event": "action_lifecycle",
             "at": "2026-05-11T00:00:00+00:00",
             "state": "given up",
@@ -87,13 +95,15 @@ def test_log_shows_every_attempt_with_the_gap_before_it(run: Run) -> None:
     first, second = done.out.splitlines()[1:]
     assert words(first) == words("1 1 1970-01-01T00:00:02.000000Z 1000.0 ms error answer 503")
     assert words(second) == words("1 2 1970-01-01T00:00:08.000000Z 5000.0 ms 1000.0 ms no answer in time (10s)")
-    assert "given up: no retry is left" in done.err
+    assert "attempt" in words(done.out.splitlines()[0])
+    assert "by n.toml, to http://127.0.0.1:1\ngiven up: no retry is left" in done.err
     rows = [json.loads(line) for line in run("outbox", "log", 1, "--format", "json").out.splitlines()]
     assert [(row["number"], row["gap_ms"], row["status"]) for row in rows] == [(1, None, 503), (2, 5000.0, None)]
 
 
 def test_retry_and_drop_turn_one_into_the_other(run: Run, outbox: Path) -> None:
-    assert "1 entry is waiting again" in run("outbox", "retry", 1).err
+    told = "1 entry is waiting again, for the next `send` with the same notification and --to"
+    assert told in run("outbox", "retry", 1).err
     done = run("outbox", "drop", "--all", env={"POSTBACK_OUTBOX_DROP_OUTBOX": str(outbox)})
     assert (done.code, "2 entries are dropped" in done.err) == (0, True)
     assert run("outbox", "drop", "--all", "--outbox", outbox).code == 4

@@ -5,6 +5,7 @@ import gzip
 import json
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+import trustme
 from msgspec.structs import replace
 
 from command_line import COMMAND, PATIENCE_S, Outcome, environment
@@ -120,7 +122,7 @@ def test_every_round_has_new_ids_and_every_action_keeps_its_own(replay: Replay, 
         arrived = [one.target for one in receiver.captures()]
 
     assert (outcome.code, again.code) == (0, 0), outcome.text
-    assert "seed 7: the same new ids again with --seed 7\n1 requests keep their ids" in outcome.err
+    assert "seed 7: the same new ids again with --seed 7\nids kept in 1 request" in outcome.err
     assert arrived[:8] == arrived[8:]
     first, second = arrived[:4], arrived[4:8]
     assert (first[0], first[3]) == (first[2], "/elsewhere")
@@ -155,10 +157,21 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(replay: Replay, tmp_pa
         assert receiver.captures() == []
 
     assert outcome.code == 0
-    assert "duration        5.25s\nbusiest second  2\n" in outcome.out
-    assert "1 the body" not in outcome.out
-    assert "left out        the body is not all there 1" in outcome.out
+    lines = [" ".join(line.split()) for line in outcome.out.splitlines()]
+    assert lines[:4] == ["+0.000s POST /postback", "+5.000s POST /postback", "+5.250s POST /postback", ""]
+    assert "takes at least 5.25s" in lines
+    assert "in one second at most 2" in lines
+    assert "left out 1 capture: the body is not all there" in lines
     assert (data["requests"], data["duration_ns"], data["concurrency"]) == (3, 60_500_000_000, 256)
+
+
+def test_a_long_dry_run_lists_the_first_requests_without_their_secrets(replay: Replay, tmp_path: Path) -> None:
+    path = ndjson(tmp_path / "c.ndjson", replace(capture(), target="/p?token=s3cret"))
+    outcome = replay(path, "--to", "http://127.0.0.1:9", "--dry-run", "--speed", "max", "--loop", "23")
+
+    assert outcome.out.count("at once  POST    /p?token=[hidden]\n") == 20
+    assert "… and 3 more\n" in outcome.out
+    assert "s3cret" not in outcome.out
 
 
 def test_ctrl_c_ends_it_with_what_was_sent(tmp_path: Path) -> None:
@@ -185,6 +198,22 @@ def test_headers_are_set_and_nobody_listening_ends_with_1(replay: Replay, tmp_pa
     refused = replay(path, "--to", receiver.url)
     assert refused.code == 1
     assert "no answer: no connection" in refused.err
+    assert "0 of 1 sent again: 1 time no connection" in refused.err
+
+
+def test_a_certificate_is_trusted_by_its_file_and_a_stranger_is_told_how(replay: Replay, tmp_path: Path) -> None:
+    path = ndjson(tmp_path / "c.ndjson", capture(b"{}"))
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # trustme says that it takes contexts of another library as well, which is not installed.
+    authority.issue_cert("127.0.0.1").configure_cert(server)  # pyright: ignore[reportUnknownMemberType]
+    with Receiver(ssl_context=server) as receiver:
+        stranger = replay(path, "--to", receiver.url)
+        trusting = replay(path, "--to", receiver.url, "--ca-file", "ca.pem")
+
+    assert (stranger.code, trusting.code) == (1, 0), trusting.text
+    assert "; --ca-file FILE trusts its certificate, --insecure any" in stranger.err
 
 
 @pytest.mark.parametrize(
@@ -193,9 +222,11 @@ def test_headers_are_set_and_nobody_listening_ends_with_1(replay: Replay, tmp_pa
         (["--to", "http://10.1.2.3/"], 2, "--allow-host 10.1.2.3"),
         (["--only", "status=418"], 4, "1 left out: not selected by --only"),
         (["--fresh"], 2, "pass --notification"),
+        (["--speed", "2"], 2, "--speed: expected a speed"),
+        (["--timeout", "soon"], 2, "--timeout: expected a duration"),
         (["--fresh", "--notification", "n.toml"], 2, "--fresh found no action id in any of 1 requests"),
     ],
-    ids=["a stranger", "nothing selected", "no notification", "no id"],
+    ids=["a stranger", "nothing selected", "no notification", "no speed", "no time", "no id"],
 )
 def test_what_cannot_be_replayed_is_one_message(
     replay: Replay, tmp_path: Path, arguments: list[str], code: int, message: str

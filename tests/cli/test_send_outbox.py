@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from command_line import COMMAND, PATIENCE_S, Run, environment
+from postback_conformance.cli.application import run as run_here
+from postback_conformance.cli.delivery_report import show_retry_plan
+from postback_conformance.cli.terminal import Format
 from postback_receiver import Receiver, Reply
+from postback_sender.delivery.policy import DeliveryPolicy
+from postback_sender.delivery.retry import custom_profile
+from postback_sender.matcher import ResponseMatcher
 
 CONCURRENCY = 4
 COUNT = 120
@@ -57,7 +64,7 @@ def test_what_was_accepted_arrives_although_the_sender_is_killed_again_and_again
         arrivals = Counter(capture.target for capture in receiver.captures())
 
     assert outcome.code == 0
-    assert "of an earlier run wait in" in outcome.err
+    assert "from an earlier run, and sent, too: " in outcome.err
     assert set(arrivals) == {f"/?action=a-{number}" for number in range(COUNT)}
     # At most what was in flight at a kill is sent once more.
     assert arrivals.total() <= COUNT + kills * CONCURRENCY
@@ -80,7 +87,7 @@ def test_ctrl_c_keeps_the_rest_and_resume_goes_on_with_it(
         arrivals = Counter(capture.target for capture in receiver.captures())
 
     assert process.returncode == 130
-    assert "wait in the outbox" in told
+    assert "waiting in the outbox" in told
     assert outcome.code == 0
     # Nothing was cut: what was in flight was finished, and is not sent again.
     assert set(arrivals.values()) == {1}
@@ -101,12 +108,17 @@ def test_a_failed_postback_is_in_the_log_and_can_be_tried_again(run: Run, notifi
         log = run("outbox", "log", 1)
         receiver.reply(Reply(status=200))
         retried = run("outbox", "retry", 1)
+        elsewhere = run("send", notification, "--to", f"{receiver.url}/other", "--resume")
         resumed = run("send", notification, "--to", receiver.url, "--resume")
 
     assert failed.code == 1
     assert log.out.count("error answer") >= 3
-    assert (retried.code, resumed.code) == (0, 0)
-    assert "1 of 1 delivered" in resumed.err
+    assert "error answer 503; next attempt in 50ms, up to 2 more (retry in the settings); further ones" in failed.err
+    assert "1 given up: error answer after 3 attempts: the schedule in the settings allows no more" in failed.err
+    assert (retried.code, elsewhere.code, resumed.code) == (0, 4, 0)
+    # Which --to it takes is said as far as it is kept.
+    assert f"What waits there: 1 of n.toml to {receiver.url}. It takes" in elsewhere.err
+    assert "1 of 1 delivered by n.toml in 1 attempt\n" in resumed.err
 
 
 def test_a_scenario_is_sent_in_no_time_when_time_runs_fast(run: Run, notification: Path, tmp_path: Path) -> None:
@@ -164,7 +176,28 @@ def test_explain_shows_what_the_code_that_retries_will_do(run: Run, notification
     delays = {(row["failure"], row["status"]): row["delays_ns"] for row in rows}
     assert delays["error answer", 503] == [5_000_000_000, 15_000_000_000]
     assert delays["error answer", 404] == delays["host not found", None] == []
-    assert "at most 15 retries" in run("send", notification, "--explain").out
+    assert ("error answer", 200) not in delays
+    told = run("send", notification, "--explain").out
+    assert "at most 15 retries" in told
+    # What ends alike is one row.
+    first, second, *_ = (" ".join(line.split()) for line in told.splitlines()[1:])
+    assert first.startswith("error answer 302 503, no answer in time, no connection, broken answer, no trusted")
+    assert first.endswith(" 2 5s 15s given up after 3 attempts")
+    assert second == "error answer 404 429 500, host not found, malformed URL 0 given up at once"
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_a_schedule_of_the_settings_is_called_that_and_200_fails_only_where_answers_are_read(
+    capsys: pytest.CaptureFixture[str], *, is_told: bool
+) -> None:
+    policy = DeliveryPolicy(
+        retry=custom_profile((5,)), success_response=ResponseMatcher(body_equals="OK") if is_told else None
+    )
+    show_retry_plan(policy, Format.JSON)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert (("error answer", 200) in {(row["failure"], row["status"]) for row in rows}) == is_told
+    assert {row["reason"].partition(": ")[2] for row in rows} == {"the schedule in the settings allows no more"}
 
 
 @pytest.mark.parametrize(
@@ -172,11 +205,33 @@ def test_explain_shows_what_the_code_that_retries_will_do(run: Run, notification
     [
         ["--events", "e", "--resume"],
         ["--scenario", "s", "--resume"],
+        ["--events", "e", "--seed", "1"],
+        ["--scenario", "s", "--count", "1"],
+        ["--resume", "--count", "1"],
         ["--insecure", "--ca-file", os.devnull],
         ["--time-scale", "0x"],
         ["--ca-file", os.devnull],
     ],
     ids=" ".join,
 )
-def test_flags_that_do_not_go_together_are_refused(run: Run, notification: Path, flags: list[str]) -> None:
-    assert run("send", notification, *flags).code == 2
+def test_flags_that_do_not_go_together_are_refused(
+    monkeypatch: pytest.MonkeyPatch, notification: Path, flags: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["postback", "send", str(notification), *flags])
+    code, message = run_here()
+    assert (code, flags[0] in message or os.devnull in message) == (2, True)
+
+
+def test_names_that_nobody_knows_are_told_as_render_tells_them(run: Run, notification: Path, tmp_path: Path) -> None:
+    notification.write_text('url = "http://127.0.0.1/?a={Payuot}&b={Tier}&c={Payout}"\n')
+    line = {"event": "action_lifecycle", "at": "2026-05-11T00:07:27Z", "values": {"Tier": "GOLD", "Promocode": "X"}}
+    (tmp_path / "e.ndjson").write_text(f"{json.dumps(line)}\n" * 2)
+    (tmp_path / "empty").write_text("")
+    with Receiver() as receiver:
+        sent = run("send", notification, "--to", receiver.url, "--events", "e.ndjson")
+    empty = run("send", notification, "--to", receiver.url, "--events", "empty")
+
+    assert sent.err.count("Payuot: stands in a template, but no catalogue knows such a token") == 1
+    assert sent.err.count("Promocode: no token of that name exists") == 1
+    assert "Tier" not in sent.err
+    assert (empty.code, "empty holds no events\n" in empty.err) == (4, True)

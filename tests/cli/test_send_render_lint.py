@@ -142,7 +142,7 @@ def test_a_second_ctrl_c_cuts_what_is_in_flight(notification: Path, tmp_path: Pa
 
     assert process.returncode == 130
     assert b"0 of 3 delivered" in rest
-    assert b"3 wait in the outbox" in rest
+    assert b"3 waiting in the outbox" in rest
 
 
 @pytest.mark.parametrize("kind", EVENT_KINDS)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from postback_conformance.cli.listen_flags import forward_of
 from postback_conformance.errors import ReceiverFileError
 from postback_conformance.event_keys import KeyKind, event_keys
 from postback_conformance.fault_text import parse_fault
@@ -208,8 +209,10 @@ IN_REPLY = "endpoint 1.reply 1."
         ("[tls]\ngenerated = true\nkey = 'a.pem'", "line 3: tls.key: goes with a certificate only"),
         ("[tls]\ngenerated = true\nfault = 'old'", 'tls.fault: expected one of "expired"'),
         ("[forward]\nmode = 'tee'", "missing required field to"),
-        ("[[endpoint]]\npath = 'x'", "line 2: endpoint 1.path: an endpoint's prefix is a path that starts with /"),
-        ("[[endpoint]]\n[[endpoint]]\npath = '/'", "line 3: endpoint 2.path: two endpoints share the prefix"),
+        ("[[endpoint]]\npath = 'x'", "line 2: endpoint 1.path: expected a path that starts with /"),
+        ("[[endpoint]]\n[[endpoint]]\npath = '/'", "line 3: endpoint 2.path: another endpoint has the path '/'"),
+        ("[endpoint]", "line 1: endpoint: expected a list of tables, got one table; write [[endpoint]]"),
+        ("[[endpoint]]\n[endpoint.reply]", "endpoint 1.reply: expected a list of tables, got one table; write [[end"),
         ("[[endpoint]]\nkey = 'evnt'", 'did you mean "event"?'),
         ("[[endpoint]]\nmaximum_requests = 'fast'", "line 2: endpoint 1.maximum_requests: expected a rate"),
         ("[[endpoint]]\nnotification = 'n.toml'", "line 2: endpoint 1.notification: no file 'n.toml' beside"),
@@ -245,7 +248,9 @@ def test_a_slip_is_told_with_its_place_and_what_was_expected(text: str, complain
             "line 2: endpoint 1.notification: expected a file in the folder of",
         ),
         (REPLY + "body_file = '/etc/passwd'", "line 3: " + IN_REPLY + "body_file: expected a"),
+        (REPLY + "body_file = 'gone'", "receiver.toml, line 3: " + IN_REPLY + "body_file: "),
         (REPLY + "body_file = 'gone'", "gone: cannot be read: No such file"),
+        ("[[endpoint]]\nnotification = 'n.toml'", "receiver.toml, line 2: endpoint 1.notification: "),
         (None, "receiver.toml: cannot be read: No such file"),
     ],
 )
@@ -254,6 +259,15 @@ def test_a_file_that_cannot_be_had_is_named(tmp_path: Path, text: str | None, co
         (tmp_path / "receiver.toml").write_text(text, "utf-8")
     with pytest.raises(ReceiverFileError, match=re.escape(complaint)):
         load_receiver_file(tmp_path / "receiver.toml")
+
+
+def test_a_host_beyond_this_machine_is_refused_with_its_place_unless_it_is_allowed() -> None:
+    file = read("[forward]\nto = 'http://away.example/p'")
+    with pytest.raises(ReceiverFileError, match=r"receiver.toml, line 2: forward.to: the target host away.example is"):
+        forward_of(None, None, None, (), file)
+    allowed = forward_of(None, None, None, ["away.example"], file)
+    assert allowed is not None
+    assert allowed.allow == ("away.example",)
 
 
 PAGE = Path(__file__).parents[2] / "docs/receiver.md"

@@ -6,7 +6,7 @@ from time import process_time
 from typing import Final, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -114,8 +114,15 @@ def test_the_fields_of_a_form_are_hidden_by_the_rule_of_parameters() -> None:
 
 
 def test_bodies_that_are_no_forms_stay_as_they_are() -> None:
-    assert redacted(capture(b"token=x")).body == b"token=x"
-    assert redacted(capture(b"token=x", headers=())).body == b"token=x"
+    for body in (b"the token=x", b"a b=c&token=x", b"&token=x"):
+        assert redacted(capture(body, headers=())).body == body
+    assert redacted(capture(b"token=x", headers=(("Content-Type", "image/png"),))).body == b"token=x"
+
+
+@pytest.mark.parametrize("headers", [(), (("Content-Type", "text/plain; charset=utf-8"),)], ids=["none", "text"])
+def test_a_form_that_does_not_say_so_is_told_by_how_it_begins(headers: tuple[tuple[str, str], ...]) -> None:
+    assert redacted(capture(b"a=b&api_key=x&c", headers=headers)).body == b"a=b&api_key=[hidden]&c"
+    assert redacted(capture(b"password=x y", headers=headers)).body == b"password=[hidden]"
 
 
 @pytest.mark.parametrize(
@@ -177,8 +184,11 @@ def test_json_stays_json_with_the_same_keys_and_other_values(members: dict[str, 
     }
 
 
-@given(st.binary() | st.text(st.sampled_from("\"\\:{}[],<>/=&?' \nkeytoken1")).map(str.encode))
+@given(st.binary() | st.text(st.sampled_from("\"\\:{}[],<>/=&?' \r\nkeytoken1")).map(str.encode))
+@example(b"<key>&#" + b"1" * 4301 + b";</key>")
 def test_any_bytes_can_be_redacted_as_any_kind_of_body(body: bytes) -> None:
+    for malformed in (None, "why"):
+        redacted(replace(capture(body, headers=()), malformed=malformed))
     for kind in KINDS:
         spans = [(secret.first, secret.beyond) for secret in body_secrets(body, kind)]
         assert spans == sorted(spans)
@@ -199,6 +209,10 @@ def test_any_bytes_can_be_redacted_as_any_kind_of_body(body: bytes) -> None:
         b"<![CDATA[",
         b"key=&",
         b"key:\n",
+        b"key:\n ",
+        b"key:\r \t",
+        b"?key=a HTTP/1",
+        b"\r\n",
         b"\n",
         b" ",
     ],
@@ -229,6 +243,28 @@ def test_answers_trailers_and_what_was_no_http_are_redacted_too() -> None:
         b'GET /?token=[hidden]&a=1 HTTP/9\r\nAuthorization: [hidden]\r\nX: y\r\n\r\nkey=[hidden]&b=2 "key": "[hidden]"'
     )
     assert shown.trailers == (("X-Signature", SHOWN), ("X-Sum", "1"))
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "shown"),
+    [
+        (b"GET / HTTP/1.1\r\nAuthorization:\r\n Bearer s3cret\r\nA: b", b"Authorization:\r\n [hidden]\r\nA: b"),
+        (b"GET / HTTP/1.1\r\nCookie: a=b;\r\n\tc=s3cret\r\nA: b", b"Cookie: [hidden]\r\nA: b"),
+        (b"GET / HTTP/1.1\r\nAuthorization : s3cret\r\nA: b", b"Authorization : [hidden]\r\nA: b"),
+        (b"GET / HTTP/1.1\r\n Authorization: s3cret\r\nA: b", b" Authorization: [hidden]\r\nA: b"),
+        (b"GET / HTTP/1.1\r\nX Api Key: s3cret\r\nA: b", b"X Api Key: [hidden]\r\nA: b"),
+        (b"GET / HTTP/1.1\r\nAuthorization Bearer s3cret\r\nA: b", b"Authorization [hidden]\r\nA: b"),
+        (b"GET / HTTP/1.1\rAuthorization: s3cret\r\r\n\r\n", b"Authorization: [hidden]\r\r\n\r\n"),
+        (b"GET /?a=1&token=SEC s3cret HTTP/1.1\r\nA: b", b"GET /?a=1&token=[hidden] HTTP/1.1\r\nA: b"),
+        (b"GET /?token=SEC#s3cret\r\nA: b", b"GET /?token=[hidden]\r\nA: b"),
+        (b"\r\n<a><key>s3cret</key></a>", b"<a><key>[hidden]</key></a>"),
+    ],
+    ids=repr,
+)
+def test_secrets_of_a_malformed_request_are_hidden_however_they_are_written(request_bytes: bytes, shown: bytes) -> None:
+    body = redacted(replace(capture(request_bytes, headers=()), malformed="why")).body
+    assert b"s3cret" not in body
+    assert body.endswith(shown)
 
 
 def test_keyed_hashes_tell_equal_secrets_from_others_and_are_left_alone() -> None:

@@ -76,10 +76,10 @@ def test_a_file_that_is_cut_off_gives_what_is_whole_and_names_the_line(tmp_path:
 @pytest.mark.parametrize(
     ("data", "got"),
     [
-        (b"hello, world", "b'hello, world'"),
-        (b"\x00\xff", r"b'\x00\xff'"),
-        (b"[{}]", "b'[{}]'"),
-        (b"SQLite form", "b'SQLite"),
+        (b"hello, world", "'hello, world'"),
+        (b"\x00\xff", r"'\x00�'"),
+        (b"[{}]", "'[{}]'"),
+        (b"SQLite form", "'SQLite"),
     ],
 )
 def test_a_file_that_is_neither_is_told_with_how_it_begins(data: bytes, got: str, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_what_is_waited_for_arrives_while_the_loop_goes_on() -> None:
             await get(receiver, target)
         found = [await waiting_for_one, *await waiting_for_two]
         assert [capture.target for capture in await receiver.wait_idle(quiet=0.01)] == ["/a?1", "/b", "/a?2"]
-        await receiver.assert_silent(for_=0.01)
+        await receiver.assert_silent(for_=0.01, after=receiver.mark())
         receiver.assert_order(path("/a"), path("/b"), path("/a"))
         return [capture.target for capture in found]
 

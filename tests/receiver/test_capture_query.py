@@ -1,13 +1,14 @@
 """What a search means, and that every store finds just that, whatever it has indexed."""
 
 import asyncio
+import html
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import asdict, replace
 
@@ -20,10 +21,14 @@ from postback_receiver import (
     MemoryStore,
     SqliteStore,
     open_store,
+    search_terms,
     sqlite_search,
 )
+from postback_receiver.capture_query import content_text, header_text, unescape_markup
+from postback_receiver.search_terms import MAX_INDEXED_BYTES, index_marks, index_text
 from postback_receiver.sqlite_file import open_for_writing
 from postback_receiver.sqlite_search import index_next
+from postback_receiver.stamps import Clock
 
 NewCapture = Callable[[str], Capture]
 
@@ -203,6 +208,136 @@ def search_by_pages(store: CaptureReader, query: CaptureQuery, limit: int) -> li
         before = page.before
 
 
+# More digits than Python reads as a number.
+HUGE_NUMBER = b"&#" + b"1" * 4301
+
+
+@given(st.binary() | _TEXT.map(str.encode))
+@example(b"<p>" + HUGE_NUMBER + b";</p>")
+@example(b"&#x" + b"f" * 5000 + b";")
+@settings(max_examples=30)
+def test_any_bytes_can_be_read_by_a_search(data: bytes) -> None:
+    capture = replace(CAPTURE, target=data.decode("latin-1"), headers=(("A", data.decode("latin-1")),), body=data)
+    for text in (content_text(capture), header_text(capture), index_text(capture)):
+        text.encode()
+
+
+@given(number=st.integers(0, 2**70), zeros=st.integers(0, 12), end=st.sampled_from([";", "", "x"]))
+@settings(max_examples=30)
+def test_character_references_are_resolved_whatever_number_they_name(number: int, zeros: int, end: str) -> None:
+    text = f"<&#{'0' * zeros}{number}{end}&amp;"
+    assert unescape_markup(text) == html.unescape(text)
+
+
+class TickingClock:
+    """Moves on by this much each time it is asked."""
+
+    def __init__(self, step_ns: int) -> None:
+        self._step_ns = step_ns
+        self._ns = 0
+
+    def now_ns(self) -> int:
+        return 0
+
+    def monotonic_ns(self) -> int:
+        self._ns += self._step_ns
+        return self._ns
+
+
+STANDING = TickingClock(0)
+
+
+def index_afresh(path: Path, clock: Clock = STANDING, limit: int | None = None) -> None:
+    """Index all there is, or only what one transaction of so many captures takes."""
+    with closing(open_for_writing(path, busy_timeout_s=1)) as connection:
+        connection.execute("DROP TABLE IF EXISTS words_0")
+        connection.execute("DELETE FROM indexed")
+        if limit is not None:
+            index_next(connection, clock, limit)
+            return
+        while index_next(connection, clock):
+            pass
+
+
+@pytest.mark.parametrize("body", [b"x" * MAX_INDEXED_BYTES + b" here", b"<p>here " + HUGE_NUMBER], ids=["long", "huge"])
+def test_what_cannot_be_indexed_is_found_by_reading_and_keeps_nothing_else_out(tmp_path: Path, body: bytes) -> None:
+    captures = [replace(CAPTURE, id="odd", body=body), *(replace(CAPTURE, id=name, body=b"there") for name in "ab")]
+    path = tmp_path / "captures.db"
+    with closing(SqliteStore(path)) as store:
+        keep(store, captures)
+    index_afresh(path)
+    reader = open_store(path)
+    for query in (CaptureQuery(text="here"), CaptureQuery(values=("here",), headers=(("Host", None),), method="POST")):
+        assert [capture.id for capture in reader.search(query).captures] == ["odd"]
+    assert [capture.id for capture in reader.search(CaptureQuery(text="there")).captures] == ["b", "a"]
+    assert reader.search(CaptureQuery(text="here", method="GET")).captures == ()
+
+
+def test_a_capture_whose_text_cannot_be_told_is_left_out_of_the_index_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails_for_one(capture: Capture) -> str:
+        if capture.id == "odd":
+            raise ValueError("a bug")
+        return index_text(capture)
+
+    monkeypatch.setattr(sqlite_search, "index_text", fails_for_one)
+    path = tmp_path / "captures.db"
+    with closing(SqliteStore(path)) as store:
+        keep(store, [replace(CAPTURE, id=name) for name in ("a", "odd", "c", "d")])
+    with closing(open_for_writing(path, busy_timeout_s=1)) as connection:
+        connection.execute("UPDATE capture SET headers = 'nonsense' WHERE id = 'a'")
+    index_afresh(path)
+    reader = open_store(path)
+    assert [capture.id for capture in reader.search(CaptureQuery(text="host")).captures] == ["d", "c"]
+    assert [capture.id for capture in reader.search(CaptureQuery(method="POST")).captures] == ["d", "c", "odd"]
+
+
+def test_an_error_of_a_query_is_not_taken_for_a_bad_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_query: CaptureQuery, _capture: Capture) -> bool:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(CaptureQuery, "matches", fails)
+    with closing(SqliteStore(tmp_path / "captures.db")) as store:
+        keep(store, [CAPTURE])
+        with pytest.raises(ValueError, match=r"\Aa bug\Z"):
+            store.search(CaptureQuery())
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "step_ns"),
+    [("BATCH_BYTES", 2000, 0), ("LONGEST_LOCK_NS", 2, 1), ("INDEX_BATCH", 2, 0)],
+)
+def test_a_transaction_that_indexes_is_bounded_by_captures_bytes_and_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, value: int, step_ns: int
+) -> None:
+    monkeypatch.setattr(sqlite_search, bound, value)
+    path = tmp_path / "captures.db"
+    with closing(SqliteStore(path)) as store:
+        keep(store, [replace(CAPTURE, id=f"{number}", target="/", headers=(), body=b"x" * 500) for number in range(5)])
+    index_afresh(path, TickingClock(step_ns), sqlite_search.INDEX_BATCH)
+    with closing(open_for_writing(path, busy_timeout_s=1)) as connection:
+        assert connection.execute("SELECT last_seq FROM indexed").fetchall() == [(2,)]
+
+
+def test_no_mark_of_a_long_text_is_remembered() -> None:
+    search_terms.cached_mark.cache_clear()
+    index_marks(replace(CAPTURE, target="/" + "a" * 100_000 + "/b" * 20, method="M" * 100_000, endpoint="/short"))
+    # Endpoint, status, four yes-or-no fields, and the one short prefix.
+    assert search_terms.cached_mark.cache_info().currsize == 7
+
+
+def test_long_paths_are_found_by_their_prefixes(tmp_path: Path) -> None:
+    path = "/a/" + "b" * 5000
+    with closing(SqliteStore(tmp_path / "captures.db")) as store:
+        keep(store, [replace(CAPTURE, id="a", target=f"{path}/c", method="M" * 5000), replace(CAPTURE, id="b")])
+    index_afresh(tmp_path / "captures.db")
+    reader = open_store(tmp_path / "captures.db")
+    for query in (CaptureQuery(path_prefix=path), CaptureQuery(path_prefix="/a"), CaptureQuery(method="M" * 5000)):
+        assert [capture.id for capture in reader.search(query).captures] == ["a"]
+    assert reader.search(CaptureQuery(path_prefix=path[:-1])).captures == ()
+
+
 @pytest.fixture(autouse=True)
 def little_is_read_before_the_index_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_search, "READ_FIRST", 1)
@@ -230,7 +365,7 @@ def test_every_store_finds_what_the_query_matches_newest_first(
         keep(store, captures)
     with closing(open_for_writing(path, busy_timeout_s=1)) as connection:
         for _ in range(min(indexed, len(captures))):
-            assert index_next(connection, 1) == 1
+            assert index_next(connection, STANDING, 1) == 1
     reader = open_store(path)
     for query in queries:
         matching = [capture for capture in reversed(captures) if query.matches(capture)]

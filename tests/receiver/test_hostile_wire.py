@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Iterable
-from typing import cast
+from typing import SupportsIndex, cast
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from postback_receiver import CaptureServer, Clock, Endpoint, MemoryStore, SystemClock
 from postback_receiver.capture_request import CaptureRequest, Ending
-from postback_receiver.connection import CaptureConnection
+from postback_receiver.connection import (
+    MAX_CHUNKED_BYTES,
+    MAX_MALFORMED_BYTES,
+    MAX_QUEUE,
+    MAX_QUEUE_BYTES,
+    CaptureConnection,
+)
+from postback_receiver.request_body import MAX_FRAMING_PER_BYTE, MAX_TRAILER_BYTES, ChunkedBody
 
 GOOD = b"POST /good HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -85,16 +92,19 @@ class NoNetwork(asyncio.Transport):
         return False
 
 
-async def feed(pieces: Iterable[bytes]) -> list[CaptureRequest]:
+async def feed(pieces: Iterable[bytes], max_body_bytes: int = 1000) -> list[CaptureRequest]:
     """Feed these pieces to a connection, and then its end."""
     recorder = Recorder()
+    recorder.max_body_bytes = max_body_bytes
     connection = CaptureConnection(recorder, "c1", asyncio.get_running_loop())
     connection.connection_made(NoNetwork())
     for piece in pieces:
         connection.data_received(piece)
     connection.eof_received()
     connection.connection_lost(None)
-    for _ in range(3):
+    for _ in range(1000):
+        if recorder.is_lost:
+            break
         await asyncio.sleep(0)
     assert recorder.is_lost
     return recorder.requests
@@ -120,6 +130,89 @@ def test_every_stream_reads_the_same_wherever_it_is_split() -> None:
                 assert gist(await feed(bytes([byte]) for byte in stream)) == whole, name
 
     asyncio.run(scenario())
+
+
+class CopyCounted(bytes):
+    """Counts the bytes that are copied out of it."""
+
+    copied = 0
+
+    def __getitem__(self, key: SupportsIndex | slice) -> int | bytes:  # type: ignore[override]
+        part = super().__getitem__(key)
+        if isinstance(part, bytes):
+            self.copied += len(part)
+        return part
+
+
+def test_very_many_chunks_of_one_byte_are_read_without_copying_them_again_and_again() -> None:
+    letters = bytes(range(97, 123)) * 2000
+    wire = CopyCounted(b"".join(b"1\r\n%c\r\n" % letter for letter in letters) + b"0\r\nA: b\r\n\r\nNEXT")
+    body = ChunkedBody(max_bytes=len(letters))
+    assert body.feed(wire) == len(wire) - len(b"NEXT")
+    assert (bytes(body.data), body.trailers, body.is_done) == (letters, (("A", "b"),), True)
+    assert wire.copied < len(wire)
+
+    in_pieces = ChunkedBody(max_bytes=len(letters))
+    for start in range(0, len(wire) - 4, 1000):
+        in_pieces.feed(bytes(wire)[start : start + 1000])
+    assert in_pieces.data == letters
+
+
+def test_a_body_in_chunks_goes_on_in_turns_and_its_connection_with_the_next_request() -> None:
+    wire = b"1\r\na\r\n" * (2 * MAX_CHUNKED_BYTES // 6)
+    short = asyncio.run(feed([CHUNKED + wire + b"0\r\n\r\n" + GOOD], max_body_bytes=100_000))
+    assert [(request.method, len(request.body), request.ending) for request in short] == [
+        ("POST", len(wire) // 6, Ending.COMPLETE),
+        ("POST", 4, Ending.UNANSWERED),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        pytest.param(b"1;" + b"x" * 4000 + b"\r\na\r\n", "too long together", id="extensions"),
+        pytest.param(b"1;" + b"x" * 5000 + b"\r\na\r\n", "chunk 1 does not begin", id="one long extension"),
+    ],
+)
+def test_what_surrounds_chunks_is_bounded(line: bytes, reason: str) -> None:
+    body = ChunkedBody(max_bytes=1000)
+    fed = 0
+    while body.fault is None and fed < 100:
+        body.feed(line)
+        fed += 1
+    assert reason in (body.fault or "")
+    assert fed * len(line) <= 1000 * MAX_FRAMING_PER_BYTE + MAX_TRAILER_BYTES + len(line)
+    assert len(body.spoilt) < MAX_MALFORMED_BYTES
+
+
+@pytest.mark.parametrize(
+    ("size", "most"),
+    [(0, MAX_QUEUE * 100), (50_000, MAX_QUEUE_BYTES + 60_000)],
+    ids=["many", "large"],
+)
+def test_a_connection_reads_ahead_up_to_its_limits_and_keeps_the_rest_in_order(size: int, most: int) -> None:
+    texts = [
+        b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (number, size) + b"x" * size
+        for number in range(100)
+    ]
+    wire = CopyCounted(b"".join(texts))
+
+    async def scenario() -> list[CaptureRequest]:
+        recorder = Recorder()
+        recorder.max_body_bytes = 100_000
+        connection = CaptureConnection(recorder, "c1", asyncio.get_running_loop())
+        connection.connection_made(NoNetwork())
+        connection.data_received(wire)
+        assert wire.copied <= most
+        for _ in range(10 * len(texts)):
+            await asyncio.sleep(0)
+        assert wire.copied <= len(wire)
+        connection.cancel()
+        return recorder.requests
+
+    requests = asyncio.run(scenario())
+    assert [request.target for request in requests] == [f"/{number}" for number in range(100)]
+    assert {(len(request.body), request.ending) for request in requests} == {(size, Ending.COMPLETE)}
 
 
 PIECES = st.one_of(
@@ -238,3 +331,39 @@ def test_whoever_waits_longest_makes_room_for_a_new_connection(most: int) -> Non
             return server.counts.connections_refused
 
     assert asyncio.run(scenario()) == 1
+
+
+def test_a_burst_of_connections_does_not_get_past_the_limit() -> None:
+    async def scenario() -> int:
+        async with CaptureServer(MemoryStore(), [Endpoint()], max_connections=3) as server:
+            # Nobody is accepted before the event loop goes on, and then all are.
+            peers = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(12)]
+            assert await ask(server.port) == b"HTTP/1.1 200 OK\r\n"
+            count = server.counts.connections_open
+            for peer in peers:
+                peer.close()
+        return count
+
+    assert asyncio.run(scenario()) <= 3
+
+
+def test_whoever_has_been_sending_a_body_for_longest_makes_room_when_all_have_begun() -> None:
+    head = b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+
+    async def scenario() -> list[tuple[str, bool]]:
+        store = MemoryStore()
+        async with CaptureServer(store, [Endpoint()], max_connections=2) as server:
+            peers = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
+            # The second one to connect begins first.
+            for number in (1, 0):
+                reader, writer = peers[number]
+                writer.write(head % number)
+                await reader.readuntil(b"\r\n\r\n")
+            assert await ask(server.port) == b"HTTP/1.1 200 OK\r\n"
+            peers[0][1].write(b"nine more")
+            assert (await peers[0][0].readline()) == b"HTTP/1.1 200 OK\r\n"
+            for _, writer in peers:
+                writer.close()
+        return [(capture.target, capture.truncated) for capture in store.captures()]
+
+    assert sorted(asyncio.run(scenario())) == [("/0", False), ("/1", True), ("/good", False)]

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Callable
 from time import perf_counter
 
@@ -82,6 +83,8 @@ MATCHING = [
         json_field("/id", "z"),
         replace(CAPTURE, body=gzip.compress(b'{"id": "z"}'), headers=(("content-encoding", "GZIP"),)),
     ),
+    # Without zlib's frame, as many send it.
+    (body("hello"), replace(CAPTURE, body=zlib.compress(b"hello")[2:-4], headers=(("Content-Encoding", "deflate"),))),
     (body(CAPTURE.body), CAPTURE),
     (body("é"), replace(CAPTURE, body="é".encode())),
     (body(re.compile(r'"n": \d')), CAPTURE),
@@ -181,6 +184,20 @@ def test_what_is_no_matcher_is_refused_by_name() -> None:
         to_matcher("/postback")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="starts with /"):
         json_field("items")
+
+
+@pytest.mark.parametrize(
+    ("build", "given"),
+    [
+        *((path, [wrong]) for wrong in (5, b"/a", re.compile(b"/a"))),
+        *((header, [5]), (query, ["a", 5]), (form_field, ["a", 5]), (json_field, [5]), (endpoint, [5])),
+        *((body, [5]), (body_contains, [5]), (status, ["200"])),
+    ],
+    ids=lambda value: getattr(value, "__name__", None) or str(value),
+)
+def test_what_nothing_could_be_equal_to_is_refused(build: Callable[..., Matcher], given: list[object]) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"got {given[-1]!r}")):
+        build(*given)
 
 
 LEAVES = [matcher for matcher, _ in MATCHING] + [query("a", "b"), form_field("a"), path("/a"), json_field("/0", "")]

@@ -24,13 +24,13 @@ def read(metrics: list[Metric]) -> Read:
 def test_every_count_of_a_receiver_has_a_metric() -> None:
     names = ReceiverCounts.__struct_fields__
     numbers = {name: place for place, name in enumerate(names, start=1) if name != "faults"}
-    counts = msgspec.convert({**numbers, "faults": {"reset": 70, "delay 2s": 71}}, ReceiverCounts)
+    counts = msgspec.convert({**numbers, "faults": {"reset": 70, "delay + dribble": 71}}, ReceiverCounts)
 
     seen = read(receiver_metrics(counts, lateness_ns=1_500_000))
 
     assert sorted(seen.values()) == sorted([*numbers.values(), 70, 71, 0.0015])
     assert seen["postback_captures_total", frozenset()] == counts.captures
-    assert seen["postback_faults_total", frozenset({("fault", "delay 2s")})] == 71
+    assert seen["postback_faults_total", frozenset({("fault", "delay + dribble")})] == 71
 
 
 @given(

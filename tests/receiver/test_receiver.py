@@ -2,10 +2,11 @@
 
 import asyncio
 import signal
+import socket
 import ssl
 import threading
 import urllib.request
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from http.client import HTTPResponse
@@ -15,13 +16,16 @@ import pytest
 
 from postback_receiver import (
     Capture,
+    Case,
     Endpoint,
+    Fault,
     ListenError,
     MemoryStore,
     OutOfOrder,
     Receiver,
     ReceiverStateError,
     Reply,
+    Retention,
     SilenceBroken,
     SqliteStore,
     SystemClock,
@@ -29,6 +33,8 @@ from postback_receiver import (
     always,
     arrivals,
 )
+from postback_receiver.answer_plan import Plan
+from postback_receiver.faults import Feature
 from postback_receiver.loop_thread import LoopThread
 from postback_receiver.matcher import path, query
 from postback_receiver.tls import make_tls
@@ -150,7 +156,7 @@ def test_whoever_waits_when_the_receiver_is_closed_is_told_so_at_once(exchange: 
                 pool.submit(receiver.wait_for, path("/b"), timeout=60),
                 pool.submit(receiver.wait_for_count, 2, timeout=60),
                 pool.submit(receiver.wait_idle, quiet=60, timeout=60),
-                pool.submit(receiver.assert_silent, for_=60),
+                pool.submit(receiver.assert_silent, path("/b"), for_=60),
             )
         for wait in waits:
             with pytest.raises(ReceiverStateError, match="The receiver was closed"):
@@ -221,6 +227,27 @@ def test_the_memory_of_what_arrived_is_bounded(
     assert [capture.id for capture in seen.captures()] == ["b", "c"]
 
 
+def test_what_an_older_run_left_in_the_store_is_not_read_again(
+    new_capture: Callable[[str], Capture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore(retention=Retention(max_captures=2))
+    for capture in map(new_capture, "abc"):
+        asyncio.run(store.append(capture))
+    seen = arrivals.Arrivals(store, SystemClock())
+    read = store.captures
+    asked: list[int] = []
+
+    def captures(*, after: int = 0) -> Iterator[Capture]:
+        asked.append(after)
+        return read(after=after)
+
+    monkeypatch.setattr(store, "captures", captures)
+    asyncio.run(store.append(new_capture("d")))
+    seen.add(new_capture("d"))
+    assert [capture.id for capture in seen.captures()] == ["d"]
+    assert asked == [3]
+
+
 def test_what_arrived_can_be_put_aside_and_stays_in_the_store(exchange: Exchange) -> None:
     store = MemoryStore()
     with Receiver(store=store) as receiver:
@@ -240,8 +267,13 @@ def test_what_arrived_can_be_put_aside_and_stays_in_the_store(exchange: Exchange
 def test_quiet_and_silence_are_told_from_traffic(receiver: Receiver, exchange: Exchange) -> None:
     exchange(receiver.port, get("/a"))
     assert [capture.target for capture in receiver.wait_idle(quiet=0.01)] == ["/a"]
-    receiver.assert_silent(for_=0.01)
     mark = receiver.mark()
+    receiver.assert_silent(for_=0.01, after=mark)
+    receiver.assert_silent(path("/b"), for_=0.01)
+    for span in (0, 60):
+        # What is there already counts, as everywhere else.
+        with pytest.raises(SilenceBroken):
+            receiver.assert_silent(path("/a"), for_=span)
     exchange(receiver.port, get("/b"))
     receiver.assert_silent(path("/a"), for_=0.01, after=mark)
     with pytest.raises(SilenceBroken, match="Expected no request for 60 s; this arrived:\n  GET /b"):
@@ -273,6 +305,43 @@ def test_replies_can_be_numbers_functions_and_for_some_requests_only(receiver: R
     assert statuses("/a", "/b?id=1") == [404, 200]
     with pytest.raises(ValueError, match="stands alone"):
         receiver.reply(200, always(Reply()))
+    receiver.reply(503, cases=[Case(reply=Reply(status=202), when=path("/b"))])
+    assert statuses("/a", "/b") == [503, 202]
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "options", "told"),
+    [
+        ("reply", ["503"], {}, "expected a Reply, a status such as 503 or a function .*, got '503'"),
+        ("reply", [200], {"key": "id"}, "expected key as a field .*, got 'id'"),
+        ("reply", [200], {"when": "/a"}, "a matcher such as .*, not '/a'"),
+        ("wait_for", [], {"timeout": "5"}, "timeout: expected seconds as a number, got '5'"),
+        ("wait_for_count", [path("/a"), 2], {}, "expected the count of requests as a number, got"),
+        ("wait_idle", [], {"quiet": "1"}, "quiet: expected seconds as a number, got '1'"),
+        ("assert_silent", [], {"for_": "1"}, "for_: expected seconds as a number, got '1'"),
+        ("assert_order", [path("/a")], {"key": "id"}, "expected key as a field .*, got 'id'"),
+    ],
+    ids=["reply", "key", "when", "timeout", "count", "quiet", "for", "key of an order"],
+)
+def test_what_is_of_another_type_is_refused_where_it_is_said(
+    receiver: Receiver, method: str, given: list[object], options: dict[str, object], told: str
+) -> None:
+    with pytest.raises(TypeError, match=told):
+        getattr(receiver, method)(*given, **options)
+
+
+def test_whatever_goes_wrong_while_answering_ends_the_connection(
+    receiver: Receiver, connect: Callable[[int], socket.socket], caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_plan: Plan) -> Plan:
+        raise RuntimeError("a fault that fails")
+
+    receiver.reply(Reply(faults=(Fault(label="mine", change=fail, takes=Feature.EVERYTHING),)), when=path("/bad"))
+    connection = connect(receiver.port)
+    connection.sendall(get("/bad"))
+    assert connection.recv(1) == b""
+    assert "could not be handled; it is cut" in caplog.text
+    assert receiver.captures()[0].fault == "mine"
 
 
 def test_urls_are_of_paths_that_an_endpoint_takes() -> None:

@@ -5,7 +5,17 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from postback_receiver import Capture, End, Reply, ReplyScript, always
+from postback_receiver import (
+    Capture,
+    Case,
+    End,
+    Endpoint,
+    RandomDelay,
+    Reply,
+    ReplyScript,
+    always,
+    slow_headers,
+)
 
 BUSY, FINE = Reply(status=503), Reply(status=200)
 
@@ -64,3 +74,35 @@ def test_an_empty_script_and_an_unknown_end_are_refused() -> None:
         ReplyScript([], key=_click)
     with pytest.raises(ValueError, match="last, cycle, error, not 'stop'"):
         ReplyScript([FINE], key=_click, end="stop")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("build", "given", "told"),
+    [
+        (Reply, {"status": "200"}, "a reply's status: expected a number such as 200, got '200'"),
+        (Reply, {"status": True}, "a reply's status: expected a number such as 200, got True"),
+        (Reply, {"body": "OK"}, "a reply's body: expected bytes such as b'OK', got 'OK'"),
+        (Reply, {"delay": "0.2s"}, "a reply's delay: expected seconds as a number, got '0.2s'"),
+        (RandomDelay, {"least": "10ms", "most": 1}, "least: expected seconds as a number, got '10ms'"),
+        (Reply, {"headers": {"X-A": "1"}}, "a reply's headers: expected a tuple such as .*, got {'X-A': '1'}"),
+        (Reply, {"headers": (("X-A", 1),)}, "a reply's headers: expected a tuple such as .*, got .*'X-A', 1"),
+        (Reply, {"faults": "reset"}, r"a reply's faults: .* a tuple of them such as \(reset\(\),\), got 'reset'"),
+        (Reply, {"faults": ("reset",)}, "a reply's faults: expected a tuple of them .*, got .*'reset'"),
+        (slow_headers, {"seconds": "2s"}, "slow_headers: expected seconds as a number, got '2s'"),
+        (ReplyScript, {"replies": [503]}, r"expected a reply such as Reply\(status=503\), got 503"),
+        (always, {"reply": 503}, r"expected a reply such as Reply\(status=503\), got 503"),
+        (Case, {"reply": 503}, r"expected a reply such as Reply\(status=503\), got 503"),
+        (Case, {"reply": FINE, "when": "/a"}, "a matcher such as .*, not '/a'"),
+        (Endpoint, {"replies": FINE}, r"an endpoint's replies: expected a function .*, got Reply\("),
+        (Endpoint, {"prefix": 5}, "an endpoint's prefix: expected a text, got 5"),
+    ],
+    ids=[
+        *("status", "true", "body", "delay", "random delay", "headers", "header value", "faults", "fault", "seconds"),
+        *("script", "always", "case", "condition", "endpoint", "prefix"),
+    ],
+)
+def test_what_is_of_another_type_is_refused_before_there_is_a_request(
+    build: Callable[..., object], given: dict[str, object], told: str
+) -> None:
+    with pytest.raises(TypeError, match=told):
+        build(**given)

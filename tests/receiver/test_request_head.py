@@ -1,9 +1,12 @@
 """A head is read as RFC 9112 has it, or refused with the reason; nothing in between."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postback_receiver.answer_plan import Asked, answer_bytes, ends_connection
 from postback_receiver.request_head import (
     MAX_HEADER_BYTES,
     MAX_HEADERS,
@@ -134,3 +137,21 @@ def test_every_good_head_comes_back_as_it_was_written(method: str, target: str, 
 def test_any_bytes_are_a_head_or_malformed(junk: bytes, begun: bool) -> None:  # noqa: FBT001
     read = parse_head((b"GET / HTTP/1.1\r\n" if begun else b"") + junk + b"\r\n\r\n")
     assert isinstance(read, RequestHead | Malformed)
+
+
+def test_long_names_are_refused_and_those_of_answers_are_sent_and_neither_is_remembered() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(10):
+            name = b"%d" % number + b"A" * 100_000
+            read = parse_head(head(b"Host: a", name + b": x"))
+            assert isinstance(read, Malformed)
+            assert read.reason == f"header field 2 is longer than {MAX_HEADER_BYTES} bytes"
+            headers = ((name.decode(), "close"),)
+            assert name in answer_bytes(200, headers, b"", Asked(), date="")[0]
+            assert not ends_connection(headers)
+            del name, read, headers
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 100_000

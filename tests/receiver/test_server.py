@@ -3,11 +3,13 @@
 import asyncio
 import socket
 import sqlite3
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.client import HTTPResponse
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -18,6 +20,7 @@ from postback_receiver import (
     Endpoint,
     ListenError,
     MemoryStore,
+    RandomDelay,
     Reply,
     ReplyScript,
     SqliteStore,
@@ -155,7 +158,8 @@ class RefusingStore(MemoryStore):
 
 
 def test_what_happened_is_counted(serve: Serve, exchange: Exchange, connect: Callable[[int], socket.socket]) -> None:
-    lost = Endpoint(prefix="/lost", replies=always(Reply(faults=(reset(),))))
+    # Random delays differ from request to request; they are counted as one kind.
+    lost = Endpoint(prefix="/lost", replies=always(Reply(delay=RandomDelay(0, 0.001), faults=(reset(),))))
     server = serve(CaptureServer(RefusingStore(), [Endpoint(prefix="/p"), lost], max_body_bytes=3))
     exchange(server.port, get("/p"))
     exchange(server.port, get("/elsewhere"))
@@ -169,7 +173,7 @@ def test_what_happened_is_counted(serve: Serve, exchange: Exchange, connect: Cal
     open_connection.recv(1)
     counts = server.counts
     assert (counts.captures, counts.unmatched, counts.malformed, counts.truncated) == (6, 2, 1, 1)
-    assert (counts.not_answered, counts.faults, counts.store_failures) == (1, {"reset": 1}, 1)
+    assert (counts.not_answered, counts.faults, counts.store_failures) == (1, {"delay + reset": 1}, 1)
     assert counts.connections == 7
     assert counts.connections_open >= 1
 
@@ -281,6 +285,9 @@ def test_an_answer_that_found_nobody_has_no_time_of_leaving() -> None:
             _, leaving = await asyncio.open_connection("127.0.0.1", server.port)
             leaving.write(get("/held"))
             await store.holds.wait()
+            # With a FIN it might still wait for the answer.
+            own = cast("socket.socket", leaving.get_extra_info("socket"))
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             leaving.transport.abort()
             # An exchange later, the server has noticed.
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -344,3 +351,34 @@ def test_closing_flushes_the_times_of_answers(sqlite_store: SqliteStore) -> None
     assert capture.answer is not None
     assert capture.answer.sent_at_ns is not None
     assert capture.answer.sent_at_ns >= capture.received_at_ns
+
+
+def test_whole_requests_behind_one_that_ends_the_connection_are_recorded_without_an_answer() -> None:
+    requests = [b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx" % number for number in range(5)]
+
+    async def scenario() -> tuple[HoldingStore, int]:
+        store = HoldingStore()
+        async with CaptureServer(store, [Endpoint()]) as server:
+            _, leaving = await asyncio.open_connection("127.0.0.1", server.port)
+            leaving.write(get("/held") + b"".join(requests))
+            await store.holds.wait()
+            own = cast("socket.socket", leaving.get_extra_info("socket"))
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            leaving.transport.abort()
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            last = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+            writer.write(last + requests[0] + b"HALF")
+            assert (await reader.read()).count(b"HTTP/1.1 200 OK") == 1
+            writer.close()
+            store.released.set()
+        return store, server.counts.not_answered
+
+    store, not_answered = asyncio.run(scenario())
+    captures = [capture for capture in store.captures() if capture.path not in {"/held", "/last"}]
+    assert sorted(capture.target for capture in captures) == ["", "/0", "/0", "/1", "/2", "/3", "/4"]
+    assert {capture.answer for capture in captures} == {None}
+    whole = [capture for capture in captures if capture.malformed is None]
+    assert {(capture.body, capture.truncated, capture.body_done_ns is None) for capture in whole} == {
+        (b"x", False, False)
+    }
+    assert not_answered == 8

@@ -22,6 +22,7 @@ from postback_receiver import (
     StoreError,
     open_store,
     sqlite_search,
+    sqlite_store,
     sqlite_writer,
 )
 from postback_receiver.sqlite_file import APPLICATION_ID, SCHEMA_VERSION, Durability
@@ -288,6 +289,34 @@ def test_what_becomes_too_old_goes_while_nothing_arrives(
     assert [capture.id for capture in reader.captures()] == ["299"]
 
 
+@pytest.mark.parametrize("retention", [Retention(max_captures=1), Retention(max_bytes=1)], ids=["number", "bytes"])
+def test_every_limit_holds_for_what_was_there_before_while_nothing_arrives(
+    tmp_path: Path, new_capture: NewCapture, new_writer: NewWriter, retention: Retention
+) -> None:
+    new_writer(Retention(), 0).commit([capture_to_row(new_capture(name)) for name in "abc"], [])
+    writer = new_writer(retention, 0)
+    while writer.tidy_up() is not None:
+        pass
+    assert [capture.id for capture in open_store(tmp_path / "captures.db").captures()] == ["c"]
+
+
+def test_the_index_grows_in_steady_traffic_too(
+    tmp_path: Path, new_capture: NewCapture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_store, "_WORTH_INDEXING", 4)
+    monkeypatch.setattr(sqlite_store, "_COMMITS_BETWEEN", 2)
+    monkeypatch.setattr(sqlite_store, "IDLE_S", 60.0)
+
+    async def append_one_by_one() -> None:
+        with closing(SqliteStore(tmp_path / "captures.db")) as store:
+            for capture in map(new_capture, "abcdef"):
+                await store.append(capture)
+
+    asyncio.run(append_one_by_one())
+    with closing(sqlite3.connect(tmp_path / "captures.db")) as connection:
+        assert connection.execute("SELECT last_seq FROM indexed").fetchone()[0] >= 4
+
+
 def test_the_index_grows_while_nothing_arrives_and_shrinks_with_the_store(
     tmp_path: Path, new_capture: NewCapture, new_writer: NewWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,7 +335,6 @@ def test_the_index_grows_while_nothing_arrives_and_shrinks_with_the_store(
         pass
     reader = open_store(path)
     with closing(sqlite3.connect(path)) as connection:
-        assert not sqlite_search.is_behind(connection)
         segments = "SELECT name FROM sqlite_schema WHERE name GLOB 'words_?' OR name GLOB 'words_??' ORDER BY name"
         assert [name for [name] in connection.execute(segments)] == ["words_0", "words_1", "words_2", "words_3"]
         append(captures[100:])

@@ -1,7 +1,9 @@
 """The capture port speaks TLS with a certificate of one's own or a made one, and fails in the ways it is told to."""
 
 import asyncio
+import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -114,6 +116,32 @@ def test_a_certificate_that_nobody_should_take_is_refused_by_a_careful_client(fa
     made = make_tls(fault=fault)
     with pytest.raises(ssl.SSLError, match=complaint):
         ask(made.context, trusting(made.ca_pem))
+
+
+@pytest.mark.parametrize("new_loop", [new_event_loop, asyncio.new_event_loop], ids=["usual loop", "asyncio"])
+def test_a_handshake_that_fails_is_logged_with_its_reason_and_counted(
+    new_loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
+) -> None:
+    def distrust(port: int) -> None:
+        # Not asyncio's, which leaves without the alert that others send.
+        with socket.create_connection(("127.0.0.1", port)) as connection, pytest.raises(ssl.SSLError):
+            ssl.create_default_context().wrap_socket(connection, server_hostname="localhost")
+
+    async def scenario() -> int:
+        async with CaptureServer(MemoryStore(), [Endpoint()], ssl_context=make_tls().context) as server:
+            await asyncio.to_thread(distrust, server.port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(GET)
+            with suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+            return server.counts.handshakes_failed
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(scenario()) == 2
+    told = sorted(record.getMessage() for record in caplog.records)
+    assert told[0].startswith("A TLS handshake failed: the client does not trust the certificate (")
+    assert told[1].startswith("A TLS handshake failed: the client speaks plain HTTP, and the port https:// (")
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"], ids=["names a host", "names none"])

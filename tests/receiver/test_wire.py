@@ -8,7 +8,7 @@ from http.client import HTTPResponse
 
 import pytest
 
-from postback_receiver import Capture, CaptureServer, Endpoint, MemoryStore, Receiver
+from postback_receiver import Capture, CaptureServer, Endpoint, MemoryStore, Receiver, Reply, never_answer
 
 Exchange = Callable[[int, bytes], tuple[HTTPResponse, bytes]]
 Connect = Callable[[int], socket.socket]
@@ -115,6 +115,22 @@ def test_a_peer_that_closes_its_half_is_answered_and_seen_to_have_gone(receiver:
     assert last.monotonic_ns is not None
     assert last.gone_ns is not None
     assert last.connected_ns <= last.monotonic_ns <= last.gone_ns
+    assert last.answer is not None
+    assert last.answer.sent_ns is not None
+
+
+@pytest.mark.parametrize("pipelined", [1, 100], ids=["one", "many"])
+def test_a_peer_that_gives_up_waiting_for_no_answer_ends_the_connection(
+    receiver: Receiver, connect: Connect, pipelined: int
+) -> None:
+    receiver.reply(Reply(faults=(never_answer(),)))
+    peer = connect(receiver.port)
+    peer.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * pipelined)
+    receiver.wait_for_count(1)
+    peer.shutdown(socket.SHUT_WR)
+    assert peer.recv(1) == b""
+    captures = receiver.wait_for_count(pipelined)
+    assert [capture.connection_request for capture in captures] == list(range(1, pipelined + 1))
 
 
 def test_http_1_0_is_answered_and_closed(receiver: Receiver, connect: Connect) -> None:

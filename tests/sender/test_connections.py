@@ -233,6 +233,7 @@ def test_a_broken_answer_has_a_name(script: Script, failure: Failure, status: in
 
     assert (got.failure, got.status) == (failure, status)
     assert got.detail
+    assert got.detail.startswith("connection lost after the request was sent; ") == (failure is Failure.CONNECTION)
 
 
 @pytest.mark.parametrize(
@@ -541,4 +542,6 @@ def test_a_server_that_does_not_speak_tls_is_not_trusted() -> None:
             [got] = await asked_at(f"https://127.0.0.1:{port}/")
             return got
 
-    assert asyncio.run(connect()).failure is Failure.TLS
+    got = asyncio.run(connect())
+    assert got.failure is Failure.TLS
+    assert "does not speak TLS" in got.detail

@@ -49,20 +49,23 @@ def test_a_file_can_hold_no_events(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"[", "events, line 1, /0: expected JSON, got something else (Expecting value, column 2)"),
+        (b"[", "events, line 1, /0: expected JSON, got the end at column 2 (Expecting value)"),
         (b"\n[\n{}]", "events, line 3, /0: expected the key event, got only an empty object"),
         (b"[7]", "events, line 1, /0: expected an object with event, at and values, got the number 7"),
         (b'[{"event":\n "x", "at": 1, "values": {}}]', "events, line 1, /0/event: expected one of "),
-        (b"[@GOOD,]", "events, line 1, /1: expected JSON, got something else (Expecting value"),
+        (b"[@GOOD,]", 'events, line 1, /1: expected JSON, got "]" at column '),
         (b"[@GOOD\n@GOOD]", "events, line 2: expected ',' before the next event, or ']', got \"{\""),
         (b"[@GOOD", "events, line 1: expected ',' before the next event, or ']', got the end of the file"),
         (b"[@GOOD]\n\n@GOOD", 'events, line 3: expected the end after the list, got "{"'),
         (b'[@GOOD,\n{"a":1,"a":2}]', "events, line 2, /1: expected each key once"),
         (b"[\n\xff]", "events, line 2: expected UTF-8, got the byte 0xff at offset 2"),
         (b"[" * 100_000, "events, line 1, /0: expected an event, got JSON nested too deeply to read"),
-        (b'{"event":\n', "events, line 2: expected JSON, got something else (Expecting value, column 1)"),
-        (b"@GOOD\n@GOOD x", "events, line 2: expected one JSON object"),
-        (b"hello", "events, line 1: expected one JSON object"),
+        (b'{"event":\n', "events, line 2: expected JSON, got the end at column 1 (Expecting value)"),
+        (b"@GOOD\n{'a': 1}", 'events, line 2: expected one JSON object, got "\'" at column 2 ('),
+        (
+            b'@GOOD\n{"a',
+            "events, line 2: expected one JSON object, got a text that does not end at column 2 (Unterminated",
+        ),
     ],
 )
 def test_a_fault_is_named_with_its_line_and_pointer(data: bytes, message: str) -> None:

@@ -553,7 +553,7 @@ def test_what_was_tried_more_often_than_the_settings_allow_now_is_given_up() -> 
         async with server, Sender(settings(port, 'retry = "none"'), outbox=outbox) as sender:
             first, second = [delivery async for delivery in sender.deliver()]
         assert isinstance(first.outcome, GiveUp)
-        assert "1 attempts were made: the retry profile none allows no more" in first.outcome.reason
+        assert "1 attempt made: the retry profile none allows no more" in first.outcome.reason
         assert [attempt.failure for attempt in first.attempts] == [Failure.CONNECTION]
         assert (second.outcome, endpoint.targets) == (Delivered(), ["/2"])
 

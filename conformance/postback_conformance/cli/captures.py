@@ -63,9 +63,7 @@ def _list(
         captures, are_more = latest(traffic, filters, limit=limit)
         total = traffic.count
     if filters and not captures and total != 0:
-        raise SelectionError(
-            f"{store} holds no capture that all of these take: {', '.join(one.source for one in filters)}"
-        )
+        raise SelectionError(f"{store}: no capture matches {' and '.join(one.source for one in filters)}")
     rows = [_as_row(redacted(capture)) for capture in captures]
     if format is Format.JSON:
         for row in rows:
@@ -239,7 +237,7 @@ def _as_row(capture: Capture) -> dict[str, object]:
     notes = chain(
         [f"malformed: {capture.malformed}"] if capture.malformed is not None else [],
         ["truncated"] if capture.truncated else [],
-        ["unmatched"] if capture.endpoint is None and capture.malformed is None else [],
+        ["unmatched"] if capture.is_unmatched else [],
         [capture.fault] if capture.fault else [],
     )
     return {

@@ -4,7 +4,7 @@ import asyncio
 import os
 import secrets
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +15,8 @@ from postback_conformance.cli.delivery_report import DeliveryReport, delivery_pr
 from postback_conformance.cli.events_input import read_events_file
 from postback_conformance.cli.generating import generate_and_tell, keep_hypothesis_out_of_here
 from postback_conformance.cli.interruption import stopped_by_ctrl_c
-from postback_conformance.cli.terminal import Format, say
+from postback_conformance.cli.terminal import Format, counted, say
+from postback_conformance.cli.unknown_names import UnknownNames
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.redaction import SecretEnvironment
 from postback_conformance.scenario import drafts, plan, read_scenario
@@ -32,6 +33,8 @@ from postback_sender.outbox.outbox import Outbox
 from postback_sender.outbox.sqlite_listing import OutboxFile
 from postback_sender.outbox.sqlite_outbox import SqliteOutbox
 from postback_sender.quantities import NANOSECONDS_PER_SECOND
+
+_TOLD_TARGETS = 5
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +100,7 @@ def deliver(order: Order, output: Format) -> int:
         async with outbox, _sender(order, settings, outbox, clock, report) as sender:
             earlier = (await outbox.counts())["waiting"]
             if earlier:
-                say(f"{earlier} postbacks of an earlier run wait in {order.outbox}; they are sent, too")
+                say(f"waiting in {order.outbox} from an earlier run, and sent, too: {counted(earlier, 'postback')}")
             accepted = await accept(sender)
             if not earlier + accepted:
                 raise SelectionError(_nothing_to_send(order, settings))
@@ -126,8 +129,12 @@ def _sender(order: Order, settings: Notification, outbox: Outbox, clock: Clock, 
 
 def _accepting(order: Order, settings: Notification, clock: Clock) -> Callable[[Sender], Awaitable[int]]:
     """Return what takes the ordered events into the outbox and tells how many postbacks they make."""
+    names = UnknownNames(settings)
     if order.scenario is not None:
         planned = _scenario_drafts(order, order.scenario, settings, clock)
+        for draft in planned:
+            names.note(draft.event)
+        names.tell_tokens()
         return lambda sender: sender.accept_drafts(planned)
     events: Iterable[Event] = ()
     if order.events is not None:
@@ -136,25 +143,37 @@ def _accepting(order: Order, settings: Notification, clock: Clock) -> Callable[[
         events = generate_and_tell(settings, count=order.count, seed=order.seed)
 
     async def accept(sender: Sender) -> int:
-        counted = _Counted(events)
-        accepted = await sender.accept(counted)
-        if left_out := counted.count - accepted:
-            say(f"{left_out} events left out: {settings.name} reports {settings.event} at {settings.level} level")
+        noted = _Noted(events, names, settings)
+        accepted = await sender.accept(noted)
+        if order.events is not None and not noted.count:
+            say(f"{'stdin' if str(order.events) == '-' else order.events} holds no events")
+            return 0
+        if left_out := noted.count - accepted:
+            reports = f"{settings.name} reports {settings.event} at {settings.level} level"
+            say(f"{counted(left_out, 'event')} left out: {reports}")
+        if not order.resume:
+            names.tell_tokens()
+        if order.events is not None:
+            names.tell_values()
         return accepted
 
     return accept
 
 
-class _Counted(Iterator[Event]):
-    """An iterator over events that knows how many it has given."""
+class _Noted(Iterator[Event]):
+    """An iterator over events that knows how many it has given, and takes note of names in those of the settings."""
 
-    def __init__(self, events: Iterable[Event]) -> None:
+    def __init__(self, events: Iterable[Event], names: UnknownNames, settings: Notification) -> None:
         self._events = iter(events)
+        self._names = names
+        self._kind = settings.event
         self.count = 0
 
     def __next__(self) -> Event:
         event = next(self._events)
         self.count += 1
+        if event.kind == self._kind:
+            self._names.note(event)
         return event
 
 
@@ -176,11 +195,21 @@ def _scenario_drafts(order: Order, path: Path, settings: Notification, clock: Cl
 
 def _nothing_to_send(order: Order, settings: Notification) -> str:
     if order.resume and order.outbox is not None:
-        # The counts of the sender are those of its own settings and target.
-        others = OutboxFile(order.outbox).counts()["waiting"]
-        elsewhere = f"; {others} wait there for other settings or targets: `postback outbox list`" if others else ""
-        return f"nothing to send: no postback of {settings.name} to that target waits in {order.outbox}{elsewhere}"
-    return f"nothing to send: no event is one that {settings.name} reports"
+        return f"nothing to send: no postback of {settings.name} to that target waits in {order.outbox}" + _elsewhere(
+            OutboxFile(order.outbox).waiting_for()
+        )
+    return f"nothing to send: no event that {settings.name} reports"
+
+
+def _elsewhere(waiting: Sequence[tuple[str, str, int]]) -> str:
+    if not waiting:
+        return ""
+    told = [f"{number} of {name} to {target or 'the URL in it'}" for name, target, number in waiting[:_TOLD_TARGETS]]
+    more = " and more" if len(waiting) > _TOLD_TARGETS else ""
+    return (
+        f". What waits there: {', '.join(told)}{more}. "
+        "It takes the same notification and the same --to, with its path and query, to go on with that"
+    )
 
 
 async def _deliver(sender: Sender, report: DeliveryReport, *, total: int) -> None:

@@ -1,7 +1,7 @@
 """What `send` tells: failures as they happen, each delivery as a line of JSON, and how it went in the end."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from rich.progress import (
     BarColumn,
@@ -16,12 +16,13 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from postback_conformance.cli.terminal import Format, people, put_json, say, show
+from postback_conformance.cli.terminal import Format, counted, people, put_json, say, show
+from postback_conformance.cli.trust import advice
 from postback_conformance.redaction import redacted_target
 from postback_sender import Delivery, Notification, Postback
 from postback_sender.delivery.policy import Attempt, Delivered, DeliveryPolicy, GiveUp, Step, Wait
 from postback_sender.delivery.retry import Failure
-from postback_sender.delivery.retry_plan import FAILURES, retry_plan
+from postback_sender.delivery.retry_plan import RetryPlan, retry_plans
 from postback_sender.quantities import format_duration
 
 _SHOWN_REASONS = 5
@@ -51,7 +52,11 @@ class DeliveryReport:
         self._told.add((attempt.failure, attempt.status))
         what = f"{attempt.failure} {attempt.status or ''}".strip()
         reason = f" ({attempt.detail})" if attempt.detail else ""
-        say(f"{redacted_target(postback.url, self._secrets)[:100]}: {what}{reason}; {self._next(attempt, step)}")
+        advised = advice(attempt.failure, attempt.detail)
+        say(
+            f"{redacted_target(postback.url, self._secrets)[:100]}: {what}{reason}{advised}; "
+            f"{self._next(attempt, step)}; further ones like it are not shown"
+        )
 
     def ended(self, delivery: Delivery) -> None:
         """Count a delivery, and print it where data is wanted."""
@@ -68,12 +73,13 @@ class DeliveryReport:
     def sum_up(self, *, waiting: int, outlives: bool) -> int:
         """Tell how it went and return the exit code; `waiting` postbacks are still in an outbox that may outlive us."""
         ended = self.delivered + self.given_up
-        say(f"{self.delivered} of {ended + waiting} delivered by {self._settings.name} in {self._attempts} attempts")
+        attempts = counted(self._attempts, "attempt")
+        say(f"{self.delivered} of {ended + waiting} delivered by {self._settings.name} in {attempts}")
         for reason, times in self._reasons.most_common(_SHOWN_REASONS):
             say(f"  {times} given up: {reason}")
         if waiting:
-            go_on = "wait in the outbox: `send --resume`, to the same target, goes on with them"
-            where = go_on if outlives else "were not sent"
+            go_on = "waiting in the outbox, where `send --resume` with the same --to goes on"
+            where = go_on if outlives else "not sent"
             say(f"  {waiting} {where}, because you stopped it")
             return 130
         return 1 if self.given_up else 0
@@ -115,22 +121,37 @@ def delivery_progress() -> Progress:
 
 def show_retry_plan(policy: DeliveryPolicy, output: Format) -> None:
     """Show what the retry policy does after each kind of failure, by running it."""
-    plans = [retry_plan(policy, failure, status) for failure, status in FAILURES]
+    plans = retry_plans(policy)
     if output is Format.JSON:
         for plan in plans:
             put_json(plan)
         return
     table = Table("failure", "retries", "after", "then", box=None, pad_edge=False, header_style="bold")
+    alike: dict[tuple[tuple[int, ...], str], list[RetryPlan]] = {}
     for plan in plans:
-        what = f"{plan.failure} {plan.status or ''}".strip()
-        table.add_row(
-            *map(Text, (what, str(len(plan.delays_ns)), " ".join(map(format_duration, plan.delays_ns)), plan.reason))
-        )
+        alike.setdefault((plan.delays_ns, _end(policy, plan)), []).append(plan)
+    for (delays_ns, end), failures in alike.items():
+        cells = (_named(failures), str(len(delays_ns)), " ".join(map(format_duration, delays_ns)), end)
+        table.add_row(*map(Text, cells))
     show(table)
-    if policy.retry.source:
-        show(Text(f"retry profile {policy.retry.name}: {policy.retry.source}"))
+    title, source = policy.retry.title, policy.retry.source
+    show(Text(title if source == title else f"{title}: {source}"))
     if policy.retry.honours_retry_after:
         show(Text("an answer's Retry-After lengthens a wait, to at most twice the planned one"))
+
+
+def _end(policy: DeliveryPolicy, plan: RetryPlan) -> str:
+    if not policy.retry.retries(plan.failure, plan.status):
+        return "given up at once"
+    return f"given up after {counted(len(plan.delays_ns) + 1, 'attempt')}"
+
+
+def _named(plans: Iterable[RetryPlan]) -> str:
+    """Return failures as a list, the statuses of error answers together."""
+    statuses: dict[Failure, list[str]] = {}
+    for plan in plans:
+        statuses.setdefault(plan.failure, []).extend([] if plan.status is None else [str(plan.status)])
+    return ", ".join(" ".join((failure, *codes)) for failure, codes in statuses.items())
 
 
 def _as_data(delivery: Delivery, url: str) -> Mapping[str, object]:

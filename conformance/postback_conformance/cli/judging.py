@@ -46,7 +46,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _check(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A capture store, or NDJSON.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A capture store, NDJSON or HAR.", show_default=False)],
     *,
     notification: Annotated[
         Path | None,

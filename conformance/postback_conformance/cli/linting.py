@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from postback_conformance.cli.arguments import NotificationArgument
-from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, put_text, say
+from postback_conformance.cli.terminal import Format, FormatOption, counted, put, put_json, put_text, say
 from postback_conformance.cli.whole_file import write_all_whole
 from postback_conformance.errors import ConformanceError
 from postback_conformance.lint import Finding, lint_source
@@ -110,20 +110,16 @@ def _as_text(finding: Finding) -> str:
 
 
 def _sum_up(path: Path, findings: Sequence[Finding], *, is_left: bool) -> None:
-    counted = [finding for finding in findings if finding.level != "INFO"]
-    advice = len(findings) - len(counted)
-    if not counted:
-        say(f"{path}: fine" + (f", with {_counted(advice, 'piece')} of advice" if advice else ""))
+    serious = [finding for finding in findings if finding.level != "INFO"]
+    advice = len(findings) - len(serious)
+    if not serious:
+        say(f"{path}: fine" + (f", with {counted(advice, 'piece')} of advice" if advice else ""))
         return
-    certain = sum(bool(finding.edits) for finding in counted)
+    certain = sum(bool(finding.edits) for finding in serious)
     left = " left" if is_left else ""
     hint = f"; --fix corrects {certain}" if certain and not is_left else ""
-    say(f"{_counted(len(counted), 'finding')}{left} in {path}{hint}")
+    say(f"{counted(len(serious), 'finding')}{left} in {path}{hint}")
     raise typer.Exit(1)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _write(path: Path, before: NotificationSource, after: NotificationSource) -> None:

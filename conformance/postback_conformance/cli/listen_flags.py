@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from postback_conformance.cli.listen_settings import ReplyFlags
 from postback_conformance.errors import ConformanceError
-from postback_conformance.receiver_file import ForwardFile, ReceiverFile, TlsFile
+from postback_conformance.receiver_file import ForwardFile, ReceiverFile, TlsFile, check_forward
 from postback_receiver.retention import Retention
 from postback_sender.quantities import NANOSECONDS_PER_SECOND, QuantityError, parse_duration, parse_size
 
@@ -74,11 +74,14 @@ def forward_of(
         if mode or timeout or allowed:
             raise ConformanceError("--forward-mode, --forward-timeout and --allow-host need --forward-to URL")
         return None
+    allow = tuple(allowed) or (written.allow if written else ())
+    if file and url is None:
+        check_forward(file, to, allow)
     return ForwardFile(
         to=to,
         mode=mode or (written.mode if written else "tee"),
         timeout_ns=given(written.timeout_ns if written else DEFAULT_FORWARD_NS, duration("--forward-timeout", timeout)),
-        allow=tuple(allowed) or (written.allow if written else ()),
+        allow=allow,
     )
 
 

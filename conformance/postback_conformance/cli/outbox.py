@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from datetime import UTC
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -15,9 +16,11 @@ from rich.text import Text
 from postback_conformance.cli.terminal import Format, FormatOption, put_json, say, shortened, show
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_receiver import ns_to_iso
+from postback_sender import Event
 from postback_sender.outbox.entry import LoggedAttempt, State
 from postback_sender.outbox.errors import EntryLookupError
 from postback_sender.outbox.sqlite_listing import ListedEntry, OutboxFile
+from postback_sender.postback import event_key
 
 DEFAULT_OUTBOX = Path(".postback/outbox.sqlite")
 
@@ -87,7 +90,10 @@ def _log(
     outbox: OutboxOption = DEFAULT_OUTBOX,
     format: FormatOption = Format.TEXT,
 ) -> None:
-    """Show every attempt of one entry: when, how long after the one before, and its outcome."""
+    """Show every attempt of one entry: when, how long after the one before, and its outcome.
+
+    An attempt that was cut (Ctrl-C twice, or a kill) has no end and is not in the log.
+    """
     file = OutboxFile(outbox)
     with _nothing_there():
         entry = file.entry(entry_id)
@@ -96,11 +102,11 @@ def _log(
         for row in rows:
             put_json(row)
         return
-    key = f", key {entry.key}" if entry.key else ""
-    say(f"entry {entry.id}{key}: {entry.event.kind} of {entry.event.at.isoformat()}, by {entry.notification}")
+    event, key = entry.event, f", key {entry.key}" if entry.key else ""
+    say(f"entry {entry.id}{key}: {event.kind} of {_utc(event)}, by {entry.notification}, to {_to(entry)}")
     if rows:
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("round", "number", "started (UTC)", "gap", "took", "outcome"):
+        for name in ("round", "attempt", "started (UTC)", "gap", "took", "outcome"):
             table.add_column(name, no_wrap=name != "outcome")
         for row in rows:
             gap = "" if row["gap_ms"] is None else f"{row['gap_ms']} ms"
@@ -119,11 +125,18 @@ def _retry(
     all: Annotated[bool, typer.Option("--all", help="Everything that was given up or dropped.")] = False,
     outbox: OutboxOption = DEFAULT_OUTBOX,
 ) -> None:
-    """Let what was given up or dropped wait again, due now, with all its retries; the next `send` delivers it."""
+    """Let what was given up or dropped wait again, due now, with all its retries.
+
+    The next `send` with the same notification and --to delivers it; `list` shows where it goes.
+    """
     chosen = _chosen(ids, all=all)
     with _nothing_there():
         count = OutboxFile(outbox).retry(chosen, due_ns=time.time_ns())
-    _tell(count, "waiting again", f"nothing to retry: {outbox} holds nothing that was given up or dropped")
+    _tell(
+        count,
+        "waiting again, for the next `send` with the same notification and --to",
+        f"nothing to retry: {outbox} holds nothing that was given up or dropped",
+    )
 
 
 def _drop(
@@ -163,12 +176,25 @@ def _nothing_there() -> Generator[None]:
 
 def _table(entries: Sequence[ListedEntry]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("id", "key", "event", "state", "attempts", "next due (UTC)", "last failure"):
+    for name in ("id", "action", "event (UTC)", "to", "state", "attempts", "next due (UTC)", "last failure"):
         table.add_column(name, no_wrap=name != "last failure")
     for entry in entries:
-        row = _as_row(entry)
-        _add(table, *(row[name] for name in ("id", "key", "at", "state", "attempts", "due_at", "last_failure")))
+        row = _as_row(entry) | {"at": _utc(entry.event), "target": _to(entry)}
+        names = ("id", "action", "at", "target", "state", "attempts", "due_at", "last_failure")
+        _add(table, *(row[name] for name in names))
     return table
+
+
+def _utc(event: Event) -> str:
+    try:
+        return f"{event.at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except OverflowError:
+        # At the edges of the calendar UTC has another year, which there is none for.
+        return event.at.isoformat()
+
+
+def _to(entry: ListedEntry) -> str:
+    return entry.target or "the settings' URL"
 
 
 def _add(table: Table, *cells: object) -> None:
@@ -176,11 +202,13 @@ def _add(table: Table, *cells: object) -> None:
 
 
 def _as_row(entry: ListedEntry) -> dict[str, object]:
+    event = entry.event
     return {
         "id": entry.id,
         "key": entry.key,
-        "event": entry.event.kind,
-        "at": entry.event.at.isoformat(),
+        "action": event_key(event),
+        "event": event.kind,
+        "at": event.at.isoformat(),
         "state": entry.state,
         "round": entry.round,
         "attempts": entry.attempts,

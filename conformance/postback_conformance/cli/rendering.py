@@ -13,9 +13,9 @@ from rich.text import Text
 from postback_conformance.cli.arguments import NotificationArgument
 from postback_conformance.cli.events_input import read_events_file
 from postback_conformance.cli.terminal import Format, put, put_json, put_text, say, shortened, show
+from postback_conformance.cli.unknown_names import UnknownNames
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.event_changes import read_changes
-from postback_conformance.event_names import EventNames
 from postback_conformance.explanation import WrittenValue, explain
 from postback_conformance.redaction import (
     SHOWN,
@@ -30,8 +30,6 @@ from postback_sender.subscription import reported
 
 # So many items tell a person what happens; json has all of them.
 _SHOWN_ITEMS = 5
-# So many unknown names tell that a file means something else; more tell no more.
-_TOLD_NAMES = 10
 
 
 def add_to(app: typer.Typer) -> None:
@@ -113,8 +111,7 @@ class _Told:
         self.rendered = 0
         self.left_out = 0
         self._settings = settings
-        self._names = EventNames(settings)
-        self._unknown: dict[str, None] = {}
+        self._names = UnknownNames(settings)
 
     def reported(self, events: Iterable[Event]) -> Iterator[Event]:
         """Yield the events that lead to a request."""
@@ -122,8 +119,7 @@ class _Told:
             # Each was counted as left out when it was read.
             self.left_out -= 1
             self.rendered += 1
-            if len(self._unknown) <= _TOLD_NAMES:
-                self._unknown |= dict.fromkeys(self._names.unknown(event))
+            self._names.note(event)
             yield event
 
     def tell(self, *, are_own: bool) -> None:
@@ -131,13 +127,8 @@ class _Told:
         if self.left_out:
             reports = f"{self._settings.name} reports {self._settings.event} at {self._settings.level} level"
             say(f"{self.left_out} of {self.rendered + self.left_out} events left out: {reports}")
-        names = list(self._unknown) if are_own else []
-        for name in names[:_TOLD_NAMES]:
-            near = self._names.nearest(name)
-            hint = f"; did you mean {near}?" if near else ""
-            say(f"{name}: no token of that name exists and no template has it, so its value shows nowhere{hint}")
-        if len(names) > _TOLD_NAMES:
-            say("… and more names like these")
+        if are_own:
+            self._names.tell_values()
 
     def _read(self, events: Iterable[Event]) -> Iterator[Event]:
         for event in events:

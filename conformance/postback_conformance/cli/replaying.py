@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from postback_conformance.cli.terminal import Format, FormatOption
+from postback_conformance.cli.trust import CaFileOption, InsecureOption, trusted
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,7 +56,8 @@ def _replay(
         list[str] | None,
         typer.Option("--allow-host", metavar="HOST", help="Allow a target beyond this machine; may be repeated."),
     ] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Trust any certificate.")] = False,
+    insecure: InsecureOption = False,
+    ca_file: CaFileOption = None,
     diff: Annotated[bool, typer.Option("--diff", help="Compare answers with the recorded ones.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent, and send nothing.")] = False,
     format: FormatOption = Format.TEXT,
@@ -82,7 +84,7 @@ def _replay(
         concurrency=concurrency,
         timeout=timeout,
         allowed_hosts=tuple(allow_host or ()),
-        insecure=insecure,
+        trust=trusted(insecure=insecure, ca_file=ca_file),
         diff=diff,
     )
     raise typer.Exit(resend(order, format, dry_run=dry_run))

@@ -2,17 +2,19 @@
 
 import asyncio
 import secrets
+import ssl
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeVar
 
 import msgspec
 
 from postback_conformance.capture_filter import parse_filter
 from postback_conformance.cli.delivery_report import delivery_progress
 from postback_conformance.cli.interruption import stopped_by_ctrl_c
-from postback_conformance.cli.terminal import Format, put_json, put_text, say
+from postback_conformance.cli.terminal import Format, counted, put_json, put_text, say
+from postback_conformance.cli.trust import advice
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.redaction import redacted_target
 from postback_conformance.replaying import Selection, compare, freshened, outcome_of, select_captures
@@ -24,7 +26,7 @@ from postback_sender.delivery.connections import Connections
 from postback_sender.delivery.target import check_target
 from postback_sender.delivery.timeouts import Timeouts
 from postback_sender.notification_file import load_notification
-from postback_sender.quantities import format_duration, parse_duration
+from postback_sender.quantities import QuantityError, format_duration, parse_duration
 from postback_sender.replay.lateness import LatenessHistogram
 from postback_sender.replay.replayer import MAX_CONCURRENCY, Replayed, Replayer
 from postback_sender.replay.request import Destination, HeaderChange, RecordedRequest
@@ -34,8 +36,11 @@ from postback_sender.replay.schedule import Schedule, parse_speed, schedule_of
 _FULL_SPEED_CONCURRENCY: Final = 16
 # Differences and failures that are shown as they happen; all of them are counted.
 _SHOWN: Final = 10
+_LISTED: Final = 20
+_SHOWN_LETTERS: Final = 100
 _BAR_LETTERS: Final = 40
 _MILLISECOND: Final = 1_000_000
+_Value = TypeVar("_Value")
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +59,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int | None
     timeout: str
     allowed_hosts: tuple[str, ...]
-    insecure: bool
+    trust: ssl.SSLContext | bool
     diff: bool
 
 
@@ -82,11 +87,10 @@ def resend(order: Order, output: Format, *, dry_run: bool) -> int:
     """Send what was ordered, or with `dry_run` say what would be, and return the exit code."""
     plan = _plan(order)
     if dry_run:
-        data = _plan_as_data(plan)
         if output is Format.JSON:
-            put_json(data)
+            put_json(_plan_as_data(plan))
         else:
-            put_text(_plan_as_text(data))
+            put_text("\n".join((*_listed(plan), "", *_summed(plan))) + "\n")
         return 0
     _warn(plan)
     tally = _Tally(plan, output, is_compared=order.diff)
@@ -99,9 +103,9 @@ def _plan(order: Order) -> _Plan:
     # What is wrong with the flags is said before anything is read.
     check_target(order.to, allowed_hosts=order.allowed_hosts)
     to = Destination.parse(order.to)
-    speed = parse_speed(order.speed)
-    max_gap_ns = None if order.max_gap is None else parse_duration(order.max_gap)
-    timeout_ns = parse_duration(order.timeout)
+    speed = _of_flag("--speed", parse_speed, order.speed)
+    max_gap_ns = None if order.max_gap is None else _of_flag("--max-gap", parse_duration, order.max_gap)
+    timeout_ns = _of_flag("--timeout", parse_duration, order.timeout)
     changes = tuple(map(HeaderChange.parse, order.changes))
     only = tuple(map(parse_filter, order.only))
     with open_traffic(order.captures) as traffic:
@@ -128,6 +132,13 @@ def _plan(order: Order) -> _Plan:
     )
 
 
+def _of_flag(flag: str, parse: Callable[[str], _Value], text: str) -> _Value:
+    try:
+        return parse(text)
+    except QuantityError as error:
+        raise ConformanceError(f"{flag}: {error}") from None
+
+
 def _notifications(order: Order, traffic: Traffic) -> Mapping[str | None, Notification] | Notification:
     if order.notification is not None:
         return load_notification(order.notification, None)
@@ -139,13 +150,15 @@ def _warn(plan: _Plan) -> None:
         say(f"{times} left out: {reason}")
     if plan.selection.hidden:
         say(
-            f"{plan.selection.hidden} requests hold [hidden] where a secret was: capture or export with --reveal, "
-            "or give it with --set"
+            f"[hidden] stands in {counted(plan.selection.hidden, 'request')} where a secret was: "
+            "capture or export with --reveal, or give it with --set"
         )
     if plan.seed is not None:
         say(f"seed {plan.seed}: the same new ids again with --seed {plan.seed}")
         if plan.selection.without_id:
-            say(f"{plan.selection.without_id} requests keep their ids: none was found where the notification has it")
+            say(
+                f"ids kept in {counted(plan.selection.without_id, 'request')}: none found where the notification has it"
+            )
 
 
 async def _run(plan: _Plan, order: Order, tally: "_Tally") -> None:
@@ -155,7 +168,7 @@ async def _run(plan: _Plan, order: Order, tally: "_Tally") -> None:
         Timeouts(total_ns=plan.timeout_ns),
         allowed_hosts=order.allowed_hosts,
         clock=clock,
-        trust=not order.insecure,
+        trust=order.trust,
     )
     replayer = Replayer(
         plan.to,
@@ -185,6 +198,7 @@ class _Tally:
         self._lateness = LatenessHistogram()
         self._statuses: Counter[str] = Counter()
         self._outcomes: Counter[str] = Counter()
+        self._sent = 0
         self._verdicts: Counter[str] = Counter()
         self._shown = 0
 
@@ -198,6 +212,7 @@ class _Tally:
         answer, recorded = replayed.answer, self._plan.selection.recorded[replayed.place].answer
         if replayed.lateness_ns is not None:
             self._lateness.add(replayed.lateness_ns)
+        self._sent += answer.sent_ns is not None
         outcome = outcome_of(answer, recorded)
         self._outcomes[outcome] += 1
         what = str(answer.status) if answer.failure is None else str(answer.failure)
@@ -211,38 +226,39 @@ class _Tally:
         if comparison and comparison.differs:
             told.append(f"{comparison.verdict}\n{_indented(comparison.difference)}")
         elif outcome != "answered":
-            told.append(f"{outcome}: {what}{f' ({answer.detail})' if answer.detail else ''}")
+            reason = f" ({answer.detail})" if answer.detail else ""
+            told.append(f"{outcome}: {what}{reason}{advice(answer.failure, answer.detail)}")
         for line in told:
             self._shown += 1
             if self._shown <= _SHOWN:
-                name = f"{replayed.request.method} {redacted_target(replayed.request.target)[:100]}"
+                name = f"{replayed.request.method} {redacted_target(replayed.request.target)[:_SHOWN_LETTERS]}"
                 say(f"{replayed.request.id[:8]}  {name}  {line}")
 
     def tell(self) -> int:
         """Say how it all went, and return the exit code."""
-        sent, wanted = self._outcomes.total(), len(self._plan.schedule)
+        tried, wanted = self._outcomes.total(), len(self._plan.schedule)
         differing = self._verdicts["status differs"] + self._verdicts["body differs"]
         if self._shown > _SHOWN:
             say(f"… and {self._shown - _SHOWN} more that went wrong")
-        statuses = ", ".join(f"{times} times {what}" for what, times in self._statuses.most_common(8))
-        say(f"{sent} of {wanted} sent again{f': {statuses}' if statuses else ''}")
+        statuses = ", ".join(f"{counted(times, 'time')} {what}" for what, times in self._statuses.most_common(8))
+        say(f"{self._sent} of {wanted} sent again{f': {statuses}' if statuses else ''}")
         if self._is_compared:
             say("compared with the record: " + ", ".join(f"{n} {what}" for what, n in self._verdicts.most_common()))
         if len(self._lateness):
             say(_lateness_text(self._lateness))
         if self._output is Format.JSON:
-            put_json(self._summary(sent, wanted))
-        if sent < wanted:
-            say(f"  {wanted - sent} not sent, or without an answer, because you stopped it")
+            put_json(self._summary(wanted))
+        if tried < wanted:
+            say(f"  {wanted - tried} not sent, or without an answer, because you stopped it")
             return 130
         return int(bool(self.failed or differing))
 
-    def _summary(self, sent: int, wanted: int) -> dict[str, object]:
+    def _summary(self, wanted: int) -> dict[str, object]:
         lateness = self._lateness
         return {
             "format": "postback-replay-summary/1",
             "planned": wanted,
-            "sent": sent,
+            "sent": self._sent,
             "left_out": dict(self._plan.selection.left_out),
             "seed": self._plan.seed,
             "answers": dict(self._statuses),
@@ -299,25 +315,46 @@ def _plan_as_data(plan: _Plan) -> dict[str, object]:
     }
 
 
-def _plan_as_text(data: dict[str, object]) -> str:
-    lines = [
-        f"{name.removesuffix('_ns').replace('_', ' ').ljust(15)} {_shown_value(name, value)}"
-        for name, value in data.items()
-    ]
-    return "\n".join([*lines[1:], "nothing was sent: this is a dry run"]) + "\n"
+def _listed(plan: _Plan) -> Iterator[str]:
+    """Yield a line for each of the first requests: when after the first one, and what."""
+    shown = min(len(plan.schedule), _LISTED)
+    for index in range(shown):
+        round_number, place = divmod(index, plan.schedule.length)
+        request = plan.request(place, round_number)
+        when = "at once" if plan.schedule.speed is None else f"+{plan.schedule.due_ns(index) / 1_000_000_000:.3f}s"
+        target = redacted_target(plan.to.target(request.target))
+        cut = "…" if len(target) > _SHOWN_LETTERS else ""
+        yield f"{when.rjust(12)}  {request.method.ljust(6)}  {target[:_SHOWN_LETTERS]}{cut}"
+    if more := len(plan.schedule) - shown:
+        yield f"… and {more} more"
 
 
-def _shown_value(name: str, value: object) -> str:
-    match value:
-        case None:
-            return "as fast as it goes" if name == "duration_ns" else "-"
-        case int() if name.endswith("_ns"):
-            return format_duration(value)
-        case dict():
-            members = cast("dict[str, object]", value)
-            return ", ".join(f"{member} {what}" for member, what in members.items()) or "none"
-        case _:
-            return str(value)
+def _summed(plan: _Plan) -> Iterator[str]:
+    schedule, selection = plan.schedule, plan.selection
+    times = [ns_to_iso(each.request.recorded_ns) for each in (selection.recorded[0], selection.recorded[-1])]
+    speed = schedule.speed
+    rows = {
+        "sent to": f"{plan.to.origin.scheme}://{plan.to.authority}",
+        "requests": f"{len(schedule)}, in {counted(schedule.rounds, 'round')}",
+        "recorded": f"from {times[0]} to {times[1]}",
+        "takes": "as long as the answers take"
+        if speed is None
+        else f"at least {format_duration(schedule.duration_ns)}",
+        "in one second": "as many as are answered" if speed is None else f"at most {schedule.busiest()}",
+        "at a time": f"at most {plan.concurrency}",
+        "new action ids": "none; --fresh makes them"
+        if plan.seed is None
+        else f"yes, the same again with --seed {plan.seed}",
+    }
+    if plan.seed is not None and selection.without_id:
+        rows["ids kept"] = f"in {counted(selection.without_id, 'request')}: none found where the notification has it"
+    if selection.hidden:
+        rows["[hidden]"] = f"stands in {counted(selection.hidden, 'request')} where a secret was"
+    for name, value in rows.items():
+        yield f"{name.ljust(14)}  {value}"
+    for reason, number in selection.left_out.most_common():
+        yield f"{'left out'.ljust(14)}  {counted(number, 'capture')}: {reason}"
+    yield "nothing was sent: this is a dry run"
 
 
 def _lateness_text(lateness: LatenessHistogram) -> str:

@@ -1,6 +1,5 @@
 """`send`: deliver postbacks of a notification, paced and retried as it says."""
 
-import ssl
 from pathlib import Path
 from typing import Annotated
 
@@ -9,11 +8,13 @@ import typer
 from postback_conformance.cli.arguments import NotificationArgument
 from postback_conformance.cli.outbox import DEFAULT_OUTBOX
 from postback_conformance.cli.terminal import Format, FormatOption
+from postback_conformance.cli.trust import CaFileOption, InsecureOption, trusted
 from postback_conformance.errors import ConformanceError
-from postback_sender.quantities import parse_factor
+from postback_sender.quantities import QuantityError, parse_factor
 
 # In place of a file: everything stays in memory, and is gone with the program.
 _IN_MEMORY = Path("memory")
+_GENERATED = 10
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,11 +38,14 @@ def _send(
         bool, typer.Option("--resume", help="Send nothing new: go on with what waits in the outbox.")
     ] = False,
     count: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--count", min=1, max=100_000, help="How many events to generate; their texts are nasty on purpose."
+            "--count",
+            min=1,
+            max=100_000,
+            help="How many events to generate; their texts are nasty on purpose. Default: 10.",
         ),
-    ] = 10,
+    ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="The same seed generates the same events.")] = None,
     outbox: Annotated[
         Path,
@@ -64,23 +68,33 @@ def _send(
             "--allow-host", metavar="HOST", help="Allow a target beyond this machine: a name, an address, a network."
         ),
     ] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="Trust any certificate of the target.")] = False,
-    ca_file: Annotated[
-        Path | None, typer.Option("--ca-file", metavar="FILE", help="Trust the certificates in this file, too.")
-    ] = None,
+    insecure: InsecureOption = False,
+    ca_file: CaFileOption = None,
     concurrency: Annotated[int, typer.Option("--concurrency", min=1, max=256, help="Requests at a time.")] = 16,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what follows each kind of failure, and send nothing.")
     ] = False,
     format: FormatOption = Format.TEXT,
 ) -> None:
-    """Send events of a file, of a scenario, or generated ones. Exit code 1 when one was not delivered."""
-    scale = parse_factor(time_scale)
+    """Send events of a file, of a scenario, or generated ones, and what waits for the same settings and --to.
+
+    Exit code 1 when one was not delivered.
+    """
+    try:
+        scale = parse_factor(time_scale)
+    except QuantityError as error:
+        raise ConformanceError(f"--time-scale: {error}") from None
     if scale != 1 and outbox == DEFAULT_OUTBOX:
         # Times that run faster would be wrong in a file that another run reads.
         outbox = _IN_MEMORY
     if sum((events is not None, scenario is not None, resume)) > 1:
         raise ConformanceError("--events, --scenario and --resume each say what to send; keep one of them")
+    if (events is not None or resume) and (count is not None or seed is not None):
+        raise ConformanceError(
+            "--events and --resume say what to send, --count and --seed generate events; keep one of them"
+        )
+    if scenario is not None and count is not None:
+        raise ConformanceError("--count generates events, a --scenario says how many there are; keep one of them")
     # Imported when used: the client and the generators take 0.3 s that other commands need not wait for.
     from postback_conformance.cli import delivering  # noqa: PLC0415
 
@@ -90,29 +104,16 @@ def _send(
         events=events,
         scenario=scenario,
         resume=resume,
-        count=count,
+        count=_GENERATED if count is None else count,
         seed=seed,
         outbox=None if outbox == _IN_MEMORY else outbox,
         in_order=not any_order,
         time_scale=scale,
         allowed_hosts=tuple(allow_host or ()),
-        trust=_trust(insecure=insecure, ca_file=ca_file),
+        trust=trusted(insecure=insecure, ca_file=ca_file),
         concurrency=concurrency,
     )
     if explain:
         delivering.explain(order, format)
         return
     raise typer.Exit(delivering.deliver(order, format))
-
-
-def _trust(*, insecure: bool, ca_file: Path | None) -> ssl.SSLContext | bool:
-    if ca_file is None:
-        return not insecure
-    if insecure:
-        raise ConformanceError("--insecure trusts any certificate, --ca-file some; keep one of them")
-    context = ssl.create_default_context()
-    try:
-        context.load_verify_locations(ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConformanceError(f"{ca_file}: no certificates can be read: {error}; expected a PEM file") from None
-    return context

@@ -59,6 +59,11 @@ def shortened(text: str) -> str:
     return printable(text[:_CELL_LETTERS]) + ("…" if len(text) > _CELL_LETTERS else "")
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with what it counts, such as `1 event` or `2 events`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def show(renderable: RenderableType) -> None:
     """Show the result of a command: a table, a report or the like."""
     results.print(renderable)

@@ -78,6 +78,8 @@ def one_line(capture: Capture) -> str:
     notes = [f"{len(capture.body)} bytes"]
     if capture.truncated:
         notes.append("truncated")
+    if capture.is_unmatched:
+        notes.append("no endpoint takes this path")
     if capture.malformed is not None:
         notes.append(f"not HTTP: {capture.malformed}")
     if capture.fault is not None:

@@ -197,7 +197,7 @@ class Connections:
         reader = AnswerReader(method)
         sent_ns = self._clock.monotonic_ns()
         failure, detail = None, ""
-        was_kept = connection.requests > 0
+        asked_before = connection.requests
         try:
             async with asyncio.timeout(self._timeouts.total_ns / NANOSECONDS_PER_SECOND - connection.making_s):
                 await self._heard(connection, connection.ask(request, reader))
@@ -206,7 +206,9 @@ class Connections:
             detail = str(error) or f"not done within {format_duration(self._timeouts.total_ns)}"
         except (OSError, BrokenAnswerError) as error:
             failure, detail = _why(error)
-            if was_kept and not reader.has_begun and len(self._closers) < _MOST_IDLE:
+            if failure is Failure.CONNECTION and connection.requests > asked_before:
+                detail = f"connection lost after the request was sent; it may have been taken: {detail}"
+            if asked_before and not reader.has_begun and len(self._closers) < _MOST_IDLE:
                 self._closers.add(connection.origin)
                 detail = f"{detail}, on a connection that was kept; no more are kept for this server"
         finally:
@@ -333,11 +335,18 @@ _FAILURES: Final = (
 )
 
 
+# How OpenSSL, by its version, says that what came back has not the form of TLS.
+_NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST"})
+
+
 def _why(error: Exception) -> tuple[Failure, str]:
     failure = next((failure for kind, failure in _FAILURES if isinstance(error, kind)), Failure.CONNECTION)
-    # What it says repeats the host's letters, and nobody knows where those came from.
-    detail = "its host is no name" if isinstance(error, UnicodeError) else str(error) or type(error).__name__
-    return failure, detail[:_LONGEST_DETAIL]
+    if isinstance(error, UnicodeError):
+        # What it says repeats the host's letters, and nobody knows where those came from.
+        return failure, "its host is no name"
+    if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+        return failure, f"the server does not speak TLS on this port; is it one for http? ({error.reason})"
+    return failure, (str(error) or type(error).__name__)[:_LONGEST_DETAIL]
 
 
 async def _addresses(host: str, port: int) -> Sequence[str]:

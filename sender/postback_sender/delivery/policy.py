@@ -67,9 +67,9 @@ def next_step(policy: DeliveryPolicy, ready_ns: int, last: Attempt | None, now_n
     profile = policy.retry
     if not profile.retries(last.failure, last.status):
         status = f" {last.status}" if last.status is not None else ""
-        return GiveUp(f"{last.failure}{status}: the retry profile {profile.name} does not try that again")
+        return GiveUp(f"{last.failure}{status}: {profile.title} does not try that again")
     if last.number > len(profile.delays_ns):
-        return GiveUp(f"{last.failure} after {last.number} attempts: the retry profile {profile.name} allows no more")
+        return GiveUp(f"{last.failure} after {_attempts(last.number)}: {profile.title} allows no more")
     due_ns = last.finished_ns + _delay_ns(profile, last)
     return Send() if now_ns >= due_ns else Wait(due_ns)
 
@@ -78,7 +78,11 @@ def used_up(policy: DeliveryPolicy, attempts: int) -> GiveUp | None:
     """Return the end of a postback of which so many attempts failed under settings that allowed more than these do."""
     if attempts <= len(policy.retry.delays_ns):
         return None
-    return GiveUp(f"{attempts} attempts were made: the retry profile {policy.retry.name} allows no more")
+    return GiveUp(f"{_attempts(attempts)} made: {policy.retry.title} allows no more")
+
+
+def _attempts(number: int) -> str:
+    return "1 attempt" if number == 1 else f"{number} attempts"
 
 
 def _delay_ns(profile: RetryProfile, failed: Attempt) -> int:

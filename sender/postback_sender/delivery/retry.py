@@ -20,6 +20,9 @@ class Failure(StrEnum):
     MALFORMED_URL = "malformed URL"
 
 
+_CUSTOM = "custom"
+
+
 class RetryProfile(msgspec.Struct, frozen=True, kw_only=True):
     """After which failures, and after how long, a postback is sent again.
 
@@ -34,6 +37,11 @@ class RetryProfile(msgspec.Struct, frozen=True, kw_only=True):
     final_failures: frozenset[Failure] = frozenset()
     final_statuses: tuple[int, int] | None = None
     source: str = ""
+
+    @property
+    def title(self) -> str:
+        """What people call it in a sentence."""
+        return self.source if self.name == _CUSTOM else f"the retry profile {self.name}"
 
     def retries(self, failure: Failure, status: int | None) -> bool:
         """Tell whether this kind of failure is worth another attempt at all."""
@@ -71,4 +79,4 @@ RETRY_PROFILES: dict[str, RetryProfile] = {
 
 def custom_profile(delays_ns: tuple[int, ...]) -> RetryProfile:
     """Return the profile of an explicit schedule, which retries after every failure."""
-    return RetryProfile(name="custom", delays_ns=delays_ns, source="the schedule in the settings")
+    return RetryProfile(name=_CUSTOM, delays_ns=delays_ns, source="the schedule in the settings")

@@ -32,6 +32,12 @@ FAILURES: tuple[tuple[Failure, int | None], ...] = (
 )
 
 
+def retry_plans(policy: DeliveryPolicy) -> list[RetryPlan]:
+    """Return the plan for everything that can fail; an answer 200 can only where the settings look into answers."""
+    looks_into = policy.success_response is not None or policy.error_response is not None
+    return [retry_plan(policy, *each) for each in FAILURES if looks_into or each != (Failure.ANSWER, 200)]
+
+
 def retry_plan(policy: DeliveryPolicy, failure: Failure, status: int | None) -> RetryPlan:
     """Return what the policy does when every attempt fails like that, and takes no time."""
     delays: list[int] = []

@@ -75,6 +75,11 @@ class OutboxFile:
                 counts[schema.state_name(state)] += number
         return counts
 
+    def waiting_for(self) -> list[tuple[str, str, int]]:
+        """Return for which notification and target how many entries wait, the most first; targets as in an entry."""
+        with outbox_errors(self._path), closing(open_for_reading(self._path)) as connection:
+            return connection.execute(schema.COUNT_WAITING_BY_LANE).fetchall()
+
     def retry(self, entry_ids: Sequence[int] | None, *, due_ns: int) -> int:
         """Let entries that were given up or dropped wait again, due at once, and return how many; None takes them all.
 

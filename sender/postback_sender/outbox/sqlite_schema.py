@@ -176,6 +176,10 @@ SELECT_LISTED: Final = """
     ORDER BY entry.id DESC LIMIT :limit
 """
 COUNT_ALL_STATES: Final = "SELECT state, count(*) FROM entry WHERE state > 0 GROUP BY state"
+COUNT_WAITING_BY_LANE: Final = """
+    SELECT notification, target, count(*) FROM entry JOIN lane ON lane.id = lane
+    WHERE state IN (1, 2) GROUP BY notification, target ORDER BY count(*) DESC, notification, target
+"""
 RETRY: Final = """
     UPDATE entry SET state = 1, round = round + 1, attempts = 0, due_ns = :due_ns, reason = ''
     WHERE state IN (12, 13) AND (:id IS NULL OR id = :id)
