@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RULE_FAMILIES := http header body value field action lifecycle delivery capture
 
 .PHONY: demo test check lint types build docs bench clean
 .DEFAULT_GOAL := demo
@@ -9,9 +10,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/kit.stamp
 	$(BIN)/postback demo
 
-# Two processes, each with whole files, so that what a file's tests share is made once.
+# Two processes, both busy to the end.
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal
 
 check: lint types test build
 
@@ -34,6 +35,15 @@ docs: $(VENV)/kit.stamp
 	mv docs/tokens.md.new docs/tokens.md
 	$(BIN)/postback export --schema > docs/capture.schema.json.new
 	mv docs/capture.schema.json.new docs/capture.schema.json
+	mkdir -p docs/rules
+	$(BIN)/postback rules list --format markdown > docs/rules/README.md.new
+	mv docs/rules/README.md.new docs/rules/README.md
+	set -e; for family in $(RULE_FAMILIES); do \
+	  $(BIN)/postback rules list --family $$family --format markdown > docs/rules/$$family.md.new; \
+	  mv docs/rules/$$family.md.new docs/rules/$$family.md; \
+	done
+	$(BIN)/postback check --schema > docs/report.schema.json.new
+	mv docs/report.schema.json.new docs/report.schema.json
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

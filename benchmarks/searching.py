@@ -14,10 +14,21 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-from postback_receiver import Answer, Capture, CaptureQuery, Retention, SqliteReader, SystemClock, open_store, random_id
+from postback_receiver import (
+    Answer,
+    Capture,
+    CaptureLookupError,
+    CaptureQuery,
+    Retention,
+    SqliteReader,
+    SystemClock,
+    open_store,
+    random_id,
+)
 from postback_receiver.sqlite_rows import capture_to_row
 from postback_receiver.sqlite_writer import SqliteWriter
 
@@ -26,6 +37,7 @@ _ROUNDS = 7
 _GROUP = 1000
 _BEGIN_NS = 1_778_447_247_000_000_000
 _GAP_NS = 10_000_000
+_MANY_ITEMS = 6000
 
 
 def main() -> int:
@@ -41,7 +53,8 @@ def main() -> int:
         reader = open_store(path)
         count = reader.count()
         print(f"{count} captures, {path.stat().st_size / count:.0f} bytes each, index included")
-        missed = [name for name, query in queries(count).items() if not ask(reader, name, query)]
+        missed = [name for name, query in queries(count).items() if not ask(name, partial(found_by, reader, query))]
+        missed += [name for name, prefix in ids(reader).items() if not ask(name, partial(found_with, reader, prefix))]
     return 1 if missed else 0
 
 
@@ -64,7 +77,7 @@ def fill(path: Path, count: int) -> None:
 
 
 def capture(number: int, chance: random.Random) -> Capture:
-    """A postback as impact.com sends it; every thousandth is refused, one is broken off."""
+    """A postback as impact.com sends it; every thousandth is refused and very long, one is broken off."""
     body = {
         "EventTypeName": "ACTION_LIFECYCLE",
         "ActionId": f"1000.{chance.randrange(10_000)}.{number}",
@@ -79,6 +92,8 @@ def capture(number: int, chance: random.Random) -> Capture:
         ],
         "Text1": "Rückerstattung" if number == 7 else "",
     }
+    if number % 1000 == 0:
+        body["Long"] = [{"sku": f"LONG-{chance.randrange(10_000)}", "amt": f"{each}.00"} for each in range(_MANY_ITEMS)]
     return Capture(
         id=random_id(),
         endpoint=None if number == 8 else "/postback",
@@ -131,17 +146,38 @@ def queries(count: int) -> Mapping[str, CaptureQuery]:
         "malformed": CaptureQuery(malformed=True),
         "truncated": CaptureQuery(truncated=True),
         "unmatched": CaptureQuery(unmatched=True),
+        "long ones": CaptureQuery(text="long-77"),
         "several conditions": CaptureQuery(status=503, text="reversed", path_prefix="/postback/42", method="POST"),
     }
 
 
-def ask(reader: SqliteReader, name: str, query: CaptureQuery) -> bool:
-    """Time the first page of a query; whether it came in time."""
+def ids(reader: SqliteReader) -> Mapping[str, str]:
+    """Beginnings of ids: of a capture that is there, of none, and of very many."""
+    [oldest] = reader.search(CaptureQuery(until_ns=_BEGIN_NS + 1)).captures
+    return {"id of the oldest": oldest.id, "its beginning": oldest.id[:10], "unknown id": "nobody", "one digit": "0"}
+
+
+def found_by(reader: SqliteReader, query: CaptureQuery) -> int:
+    """How many captures are on the first page of a search."""
+    return len(reader.search(query).captures)
+
+
+def found_with(reader: SqliteReader, id_prefix: str) -> int:
+    """How many captures are told to have an id that begins like this."""
+    try:
+        reader.find(id_prefix)
+    except CaptureLookupError as error:
+        return len(error.candidates)
+    return 1
+
+
+def ask(name: str, question: Callable[[], int]) -> bool:
+    """Time a question; whether it was answered in time."""
     times: list[float] = []
     found = 0
     for _ in range(_ROUNDS):
         begun = time.perf_counter()
-        found = len(reader.search(query).captures)
+        found = question()
         times.append((time.perf_counter() - begun) * 1000)
     median = statistics.median(times)
     in_time = median <= LIMIT_MS

@@ -13,6 +13,7 @@ Each `##` section starts in an empty folder, and its code blocks are followed fr
 - `console` is a `bash` block in which commands start with `$ `. The other lines are their output, `...` is any text.
 - `text` is only shown. A block in any other language is an error, so that none is forgotten.
 
+`postback` is run by a process that has loaded it already; `tests/cli/test_demo.py` runs the installed program.
 Warnings are errors throughout. A port that a section names is replaced by a free one in the whole section.
 """
 
@@ -33,10 +34,10 @@ from textwrap import dedent
 
 import pytest
 
-from command_line import environment
+from command_line import environment, write_stand_in
+from fork_server import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[1]
-PATIENCE_S = 60.0
 
 BASH = ("/bin/bash", "-o", "pipefail", "-c")
 RUN = ("echo", "postback", "pytest", "python")
@@ -205,6 +206,7 @@ class Reader:
             exit_code = process.wait(PATIENCE_S)
         finally:
             process.kill()
+            process.wait(PATIENCE_S)
         assert exit_code == 0, f"{block.place}: `{command}` ended with exit code {exit_code} after Ctrl-C"
 
     @property
@@ -233,7 +235,7 @@ SECTIONS = {
 }
 
 
-def follow(blocks: Sequence[Block], folder: Path, path: str = PATH) -> None:
+def follow(blocks: Sequence[Block], folder: Path, path: str) -> None:
     """Follow a section from top to bottom."""
     with contextlib.ExitStack() as until_the_end:
         reader = Reader(folder=folder, path=path, until_the_end=until_the_end)
@@ -241,9 +243,16 @@ def follow(blocks: Sequence[Block], folder: Path, path: str = PATH) -> None:
             reader.follow(block)
 
 
+@pytest.fixture(scope="session")
+def path_to_command(command_server: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("bin")
+    write_stand_in(folder / "postback", command_server)
+    return os.pathsep.join([str(folder), PATH])
+
+
 @pytest.mark.parametrize("section", SECTIONS)
-def test_a_section_works_as_written(section: str, tmp_path: Path) -> None:
-    follow(SECTIONS[section], tmp_path)
+def test_a_section_works_as_written(section: str, tmp_path: Path, path_to_command: str) -> None:
+    follow(SECTIONS[section], tmp_path, path_to_command)
 
 
 # The rest shows that the reader above notices what it should, with this stand-in for our command.

@@ -27,7 +27,7 @@ import msgspec
 
 from postback_conformance.errors import FilterError
 from postback_receiver import Capture
-from postback_receiver.capture_query import CaptureQuery
+from postback_receiver.capture_query import CaptureQuery, wire_text
 from postback_receiver.fields import form_values, query_values
 from postback_sender.template.errors import excerpt
 
@@ -76,6 +76,7 @@ _MARKS: Final[dict[str, Callable[[Capture], bool]]] = {
     "fault": lambda capture: capture.fault is not None,
     "tls": lambda capture: capture.tls is not None,
 }
+_STATUS: Final = re.compile("0|[1-9][0-9]{0,17}", re.ASCII)
 _SEARCHES: Final = frozenset({"text", "value"})
 _FIELDS: Final = (*_WIRE, *_OWN, "body", "received", "is", "text", "value")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,6 +91,11 @@ class CaptureFilter(msgspec.Struct, frozen=True):
     value: bytes
     pattern: re.Pattern[bytes] | None = None
     number: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The value as it was written."""
+        return self.value.decode("utf-8", "surrogatepass")
 
     def matches(self, capture: Capture) -> bool:
         """Tell whether it holds for a capture."""
@@ -144,13 +150,13 @@ def query_of(filters: Iterable[CaptureFilter]) -> CaptureQuery:
     values: list[str] = []
     headers: list[tuple[str, str | None]] = []
     for each in filters:
-        text = each.value.decode("utf-8", "replace")
+        text = each.text
         match (each.field, each.operator):
-            case ("method" | "endpoint" | "text") as field, "=" if text:
+            case ("endpoint" | "text") as field, "=" if text:
                 asked.setdefault(field, text)
-            case "path", "=" if text:
-                asked.setdefault("path_prefix", text)
-            case "status", "=" if text.isascii() and text.isdecimal() and str(int(text)) == text:
+            case ("method" | "path") as field, "=" if text:
+                asked.setdefault("path_prefix" if field == "path" else field, wire_text(text))
+            case "status", "=" if _STATUS.fullmatch(text):
                 asked.setdefault("status", int(text))
             case "value", "=":
                 values.append(text)
@@ -234,7 +240,7 @@ def _values(field: str, capture: Capture) -> tuple[bytes, ...]:
 
 
 def _search(condition: CaptureFilter) -> CaptureQuery:
-    wanted = condition.value.decode("utf-8", "replace")
+    wanted = condition.text
     return CaptureQuery(text=wanted) if condition.field == "text" else CaptureQuery(values=(wanted,))
 
 
@@ -243,7 +249,7 @@ def _name_in(field: str) -> str:
 
 
 def _own_bytes(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _error(text: str, position: int, message: str) -> FilterError:

@@ -13,6 +13,7 @@ import msgspec
 
 from postback_conformance.generation import generate
 from postback_conformance.judge import Judgement, judge
+from postback_conformance.reports.timeline import Timeline, Timelines
 from postback_conformance.rules import RULES
 from postback_conformance.strategies import lifecycles, wire_texts
 from postback_conformance.traffic import notifications_of, pack_source
@@ -42,6 +43,7 @@ class DemoResult(msgspec.Struct, frozen=True, kw_only=True):
 
     deliveries: dict[str, list[Delivery]]
     judgement: Judgement
+    timeline: Timeline
     surprises: tuple[str, ...]
 
 
@@ -96,10 +98,12 @@ async def run_demo(
 
         sent = await asyncio.gather(*(send(name) for name in NAMES))
     # Judged by what the store kept, as `postback check` will: the same captures, the same settings, the same verdicts.
-    judgement = judge(store.captures(), notifications_of(store.endpoints(), name="the store"), RULES)
+    settings = notifications_of(store.endpoints(), name="the store")
+    timelines = Timelines(settings)
+    judgement = judge(store.captures(), settings, RULES, observe=timelines.observe)
     deliveries = dict(zip(NAMES, sent, strict=True))
     surprises = (*_delivery_surprises(deliveries), *_verdict_surprises(judgement.verdicts))
-    return DemoResult(deliveries=deliveries, judgement=judgement, surprises=surprises)
+    return DemoResult(deliveries=deliveries, judgement=judgement, timeline=timelines.timeline, surprises=surprises)
 
 
 def _endpoint(name: str, settings: bytes) -> Endpoint:

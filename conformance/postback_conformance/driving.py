@@ -13,14 +13,16 @@ from typing import TypeVar, cast
 
 from msgspec.structs import replace
 
+from postback_conformance.action_strategies import events as any_events
+from postback_conformance.action_strategies import lifecycles
 from postback_conformance.errors import SelectionError
 from postback_conformance.generation import draw_endlessly
 from postback_conformance.own_tokens import with_own_tokens
-from postback_conformance.strategies import events as any_events
-from postback_conformance.strategies import lifecycles
+from postback_conformance.wire_dates import instant
 from postback_receiver import new_event_loop
 from postback_sender import Delivery, Event, Notification, Sender
 from postback_sender.notification_file import load_notification
+from postback_sender.program_time import wire_date
 from postback_sender.subscription import reported
 
 T = TypeVar("T")
@@ -38,8 +40,8 @@ _LONGEST_UNTIL_CLEARED = timedelta(days=160)
 def generated_events(notification: Notification, *, count: int, seed: int) -> list[Event]:
     """Return exactly `count` events which this notification reports, in the order of their times.
 
-    Life cycles begin now, and their steps follow each other within a second. Events of any other kind happen now; the
-    dates in their values stay what they are, so that an action which clears now was tracked months ago.
+    Life cycles begin now, and their steps follow each other within a second. Events of any other kind happen now; an
+    action which clears now was tracked and locked months ago. All other dates in their values stay what they are.
     """
     chosen = islice(reported(notification, _events_without_end(notification, seed)), count)
     return sorted(chosen, key=lambda event: event.at)
@@ -47,11 +49,13 @@ def generated_events(notification: Notification, *, count: int, seed: int) -> li
 
 def _events_without_end(notification: Notification, seed: int) -> Iterator[Event]:
     now = datetime.now(UTC)
+    events: Iterator[Event]
     match notification.catalogue.kinds[notification.event].like:
         case "action_lifecycle":
             return _lives(notification, now, seed, clearing=False)
         case "action_clearing":
-            events = _lives(notification, now - _LONGEST_UNTIL_CLEARED, seed, clearing=True)
+            lives = _lives(notification, now - _LONGEST_UNTIL_CLEARED, seed, clearing=True)
+            events = (_cleared(event, now) for event in lives)
         case _:
             strategy = any_events(kind=notification.event, catalogue=notification.catalogue)
             events = draw_endlessly(strategy, seed=seed)
@@ -66,6 +70,14 @@ def _lives(notification: Notification, started_at: datetime, seed: int, *, clear
         lives = lives.map(lambda life: [event for event in life if event.kind == "action_clearing"])
     told = with_own_tokens(lives, notification.event, notification.catalogue)
     return (event for life in draw_endlessly(told, seed=seed) for event in life)
+
+
+def _cleared(event: Event, now: datetime) -> Event:
+    """Return a clearing that happens now, by the clocks of its program."""
+    before = instant(event.values.get("ClearedDate", ""))
+    if before is None:
+        return event
+    return replace(event, values={**event.values, "ClearedDate": wire_date(now.astimezone(before.tzinfo))})
 
 
 class EventSender:
@@ -98,7 +110,7 @@ class EventSender:
         if not any(reported(settings, chosen)):
             raise SelectionError(_nothing_to_send(settings, chosen))
         sender = Sender(settings, to=to, allowed_hosts=allowed_hosts)
-        return _run_on_a_thread(lambda: _deliver(sender, chosen, until))
+        return run_on_a_thread(lambda: _deliver(sender, chosen, until))
 
 
 def _load(path: Path) -> Notification:
@@ -120,7 +132,7 @@ async def _deliver(sender: Sender, events: list[Event], until: float) -> list[De
         timer.cancel()
 
 
-def _run_on_a_thread(work: Callable[[], Coroutine[None, None, T]]) -> T:
+def run_on_a_thread(work: Callable[[], Coroutine[None, None, T]]) -> T:
     """Run in a loop of its own, on a thread of its own: the caller may have one running. Ctrl-C here cancels it."""
     canceller: Future[Callable[[], object]] = Future()
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from postback_conformance.curl_command import curl_command
 from postback_conformance.printable import printable
 from postback_conformance.pytest_file import pytest_file
-from postback_conformance.redaction import Hide, redacted
+from postback_conformance.redaction import Hide, has_left_out, redacted
 from postback_conformance.replaying import unfit
 from postback_receiver import Capture, capture_to_line, ns_to_iso, write_har
 from postback_sender.replay.request import Destination
@@ -23,11 +23,12 @@ class ExportFormat(StrEnum):
 
 
 class ExportCount:
-    """How many captures left, how many of them with a secret hidden, and how many did not, by the reason."""
+    """How many captures left, with a secret hidden or a body left out, and how many did not leave, by the reason."""
 
     def __init__(self) -> None:
         self.written = 0
         self.hidden = 0
+        self.without_body = 0
         self.left_out: Counter[str] = Counter()
 
 
@@ -51,17 +52,25 @@ def exported(
         case ExportFormat.HAR:
             return write_har(_counted(captures, hide, count))
         case ExportFormat.CURL:
-            return (_commented(capture, to) for capture in _counted(_fit(captures, count), hide, count))
+            fit = _counted(_fit(captures, count), hide, count, needs_bodies=True)
+            return (_commented(capture, to) for capture in fit)
         case ExportFormat.PYTEST:
-            answered = _counted(_answered(_fit(captures, count), count), hide, count)
+            answered = _counted(_answered(_fit(captures, count), count), hide, count, needs_bodies=True)
             return pytest_file(((one, one.answer) for one in answered if one.answer), to=to, name=name)
 
 
-def _counted(captures: Iterable[Capture], hide: Hide | None, count: ExportCount) -> Iterator[Capture]:
+def _counted(
+    captures: Iterable[Capture], hide: Hide | None, count: ExportCount, *, needs_bodies: bool = False
+) -> Iterator[Capture]:
     for capture in captures:
         shown = capture if hide is None else redacted(capture, hide)
+        is_cut = shown != capture and has_left_out(shown)
+        if is_cut and needs_bodies:
+            count.left_out["its body cannot be looked through for secrets; --reveal shows it"] += 1
+            continue
         count.written += 1
-        count.hidden += shown != capture
+        count.without_body += is_cut
+        count.hidden += shown != capture and not is_cut
         yield shown
 
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from postback_conformance.capture_filter import CaptureFilter, all_match, query_of
 from postback_conformance.traffic import Traffic
@@ -9,13 +10,31 @@ from postback_receiver import Capture, CaptureLookupError, CaptureReader
 from postback_receiver.errors import MAX_LISTED
 
 
-def latest(traffic: Traffic, filters: Sequence[CaptureFilter], *, limit: int) -> tuple[list[Capture], bool]:
-    """Return the latest captures that all filters take, in the order of arrival, and whether there are earlier ones."""
+class Found(NamedTuple):
+    """What was found, in the order of arrival: whether there are earlier ones, and whether some may be overlooked.
+
+    A search for a text looks into the first `MAX_SEARCHED_BYTES` of a body, and no further.
+    """
+
+    captures: list[Capture]
+    are_more: bool
+    overlooked: bool
+
+
+def latest(traffic: Traffic, filters: Sequence[CaptureFilter], *, limit: int) -> Found:
+    """Return the latest captures that all filters take."""
     if traffic.store is not None:
-        found = _searched(traffic.store, filters, limit + 1)
+        found, overlooked = _searched(traffic.store, filters, limit + 1)
     else:
-        found = list(deque((one for one in traffic.read() if all_match(filters, one)), maxlen=limit + 1))
-    return found[-limit:], len(found) > limit
+        query = query_of(filters)
+        kept: deque[Capture] = deque(maxlen=limit + 1)
+        overlooked = False
+        for capture in traffic.read():
+            if all_match(filters, capture):
+                kept.append(capture)
+            overlooked = overlooked or query.overlooks(capture)
+        found = list(kept)
+    return Found(found[-limit:], len(found) > limit, overlooked)
 
 
 def find(traffic: Traffic, id_prefix: str) -> Capture:
@@ -29,13 +48,15 @@ def find(traffic: Traffic, id_prefix: str) -> Capture:
     raise CaptureLookupError(id_prefix=id_prefix, candidates=[one.id for one in fitting[: MAX_LISTED + 1]])
 
 
-def _searched(store: CaptureReader, filters: Sequence[CaptureFilter], limit: int) -> list[Capture]:
+def _searched(store: CaptureReader, filters: Sequence[CaptureFilter], limit: int) -> tuple[list[Capture], bool]:
     """Return the latest captures of a store, found page by page: an index may know more or less of what filters say."""
     found: list[Capture] = []
     query = query_of(filters)
     page = store.search(query, limit=limit)
+    overlooked = False
     while True:
+        overlooked = overlooked or page.overlooked
         found += (capture for capture in page.captures if all_match(filters, capture))
         if page.before is None or len(found) >= limit:
-            return found[:limit][::-1]
+            return found[:limit][::-1], overlooked
         page = store.search(query, limit=limit, before=page.before)

@@ -7,7 +7,7 @@ Reading is strict, as with a notification: an unknown key is an error that names
 file with all it refers to is a `ReceiverSource`: plain data, which another process can read again.
 """
 
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -19,7 +19,18 @@ from postback_conformance.event_keys import KeyKind, event_keys
 from postback_conformance.numbered_entries import numbered_entries
 from postback_conformance.reply_tables import ReplyReader, Tables
 from postback_conformance.traffic import pack_source
-from postback_receiver import Case, End, Endpoint, EndpointTable, Reply, ReplyScript, RequestLimit
+from postback_receiver import (
+    Capture,
+    Case,
+    End,
+    Endpoint,
+    EndpointTable,
+    Replies,
+    Reply,
+    ReplyScript,
+    RequestLimit,
+    always,
+)
 from postback_receiver.retention import Retention
 from postback_receiver.tls import TlsFault
 from postback_sender import NotificationSource, parse_notification
@@ -65,17 +76,29 @@ class EndpointFile(msgspec.Struct, frozen=True, kw_only=True):
     replies: tuple[Reply, ...]
     cases: tuple[Case, ...]
 
-    def new_endpoint(self) -> Endpoint:
-        """Return it as a receiver takes it, with nothing remembered of any event."""
-        notification = parse_notification(self.notification, None) if self.notification else None
-        keys = event_keys(self.key, notification)
-        replies = ReplyScript(self.replies, key=keys, end=self.end, cases=self.cases)
+    def new_endpoint(self, *, worker: int = 0) -> Endpoint:
+        """Return it as a receiver takes it, with nothing remembered of any event.
+
+        Each `worker` of several has luck of its own: an event's second attempt is the first one for another process,
+        and must not meet what the first one met.
+        """
+        replies = self._replies(worker)
         limit = self.maximum_requests
         return Endpoint(
             prefix=self.path,
             replies=replies if limit is None else RequestLimit(replies, count=limit.count, window_ns=limit.window_ns),
             settings=pack_source(self.notification) if self.notification else None,
         )
+
+    def _replies(self, worker: int) -> Replies:
+        if len(self.replies) == 1 and self.replies[0].is_settled and not self.cases and self.end != "error":
+            # Who gets the same thing every time need not be known, and finding that out is most of the work.
+            return always(self.replies[0])
+        notification = parse_notification(self.notification, None) if self.notification else None
+        keys = event_keys(self.key, notification)
+        if worker:
+            keys = _keys_of_worker(worker, keys)
+        return ReplyScript(self.replies, key=keys, end=self.end, cases=self.cases)
 
 
 class ReceiverSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -331,6 +354,10 @@ class _Reader:
 
     def _path(self, written: str | None) -> Path | None:
         return None if written is None else self._folder / written
+
+
+def _keys_of_worker(worker: int, keys: Callable[[Capture], str]) -> Callable[[Capture], str]:
+    return lambda capture: f"worker {worker} {keys(capture)}"
 
 
 def _tables_in(value: object) -> list[dict[str, Any]]:

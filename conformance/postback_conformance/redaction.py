@@ -4,17 +4,22 @@ Secret are the values of headers, parameters, fields, keys, elements and attribu
 settings took out of the environment, wherever it stands in a URL or header. A person sees `[hidden]` in their place.
 What leaves as data has a keyed hash there, such as `[secret:3f9a40c2d17b]`: the same for the same secret, wherever it
 stood, and nothing that could be tried out without the key.
+
+Compressed bodies are looked through without their compression, and compressed again where something was hidden. What
+cannot be decompressed whole is left out, with a note in its place, and the capture marked as truncated.
 """
 
 import hmac
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
 
-from postback_conformance.body_secrets import BodyKind, body_kind, body_secrets, form_text
-from postback_receiver import Answer, Capture
+from postback_receiver import Answer, Capture, Headers
+from postback_receiver.body_secrets import BodyKind, BodySecret, body_kind, body_secrets, boundary_of, form_text
+from postback_receiver.content_coding import decode_body, encode_body
+from postback_receiver.fields import content
 from postback_receiver.secret_names import is_secret_header, named_secret_spans
 from postback_sender.postback import request_target
 
@@ -22,6 +27,8 @@ Hide: TypeAlias = Callable[[bytes], str]
 """What to show in place of a secret."""
 
 SHOWN: Final = "[hidden]"
+
+_LEFT_OUT: Final = b"[left out: "
 
 _HASH_LETTERS: Final = 12
 _STAND_IN = re.compile(rf"\[hidden\]|\[secret:[0-9a-f]{{{_HASH_LETTERS}}}\]")
@@ -49,8 +56,14 @@ def has_stand_in(text: str) -> bool:
 
 def has_hidden(capture: Capture) -> bool:
     """Tell whether a secret of a request was hidden when it was exported."""
-    texts = (capture.target, *(value for _, value in capture.headers), capture.body.decode("latin-1"))
+    texts = (capture.target, *(value for _, value in capture.headers), content(capture).decode("latin-1"))
     return any(map(has_stand_in, texts))
+
+
+def has_left_out(capture: Capture) -> bool:
+    """Tell whether a body was left out of what is shown, since nobody can look through it for secrets."""
+    bodies = (capture.body, capture.answer.body if capture.answer else b"")
+    return any(body.startswith(_LEFT_OUT) for body in bodies)
 
 
 class SecretEnvironment(Mapping[str, str]):
@@ -78,25 +91,64 @@ def redacted(capture: Capture, hide: Hide = hidden) -> Capture:
     What is not named so, every other byte of a body among it, stays as it is.
     """
     answer, malformed = capture.answer, capture.malformed
-    kind = "raw" if malformed is not None else body_kind(capture.body, capture.header("Content-Type"))
+    if malformed is not None:
+        body = redacted_body(capture.body, "raw", hide)
+    else:
+        body = _redacted_content(capture.body, capture.headers, hide)
     return msgspec.structs.replace(
         capture,
+        method=capture.method if malformed is None else _redacted_raw(capture.method, hide),
         target=redacted_target(capture.target, hide=hide),
         headers=tuple(redacted_headers(capture.headers, hide=hide)),
-        body=redacted_body(capture.body, kind, hide),
+        body=body,
+        truncated=capture.truncated or (body != capture.body and body.startswith(_LEFT_OUT)),
         trailers=tuple(redacted_headers(capture.trailers, hide=hide)),
-        malformed=None if malformed is None else redacted_body(malformed.encode(), "raw", hide).decode(),
+        malformed=None if malformed is None else _redacted_raw(malformed, hide),
         answer=None if answer is None else _redacted_answer(answer, hide),
     )
 
 
+def _redacted_raw(text: str, hide: Hide) -> str:
+    return redacted_body(text.encode(), "raw", hide).decode()
+
+
 def _redacted_answer(answer: Answer, hide: Hide) -> Answer:
-    said = [value for name, value in answer.headers if name.lower() == "content-type"]
     return msgspec.structs.replace(
         answer,
         headers=tuple(redacted_headers(answer.headers, hide=hide)),
-        body=redacted_body(answer.body, body_kind(answer.body, said), hide),
+        body=_redacted_content(answer.body, answer.headers, hide),
     )
+
+
+def _redacted_content(body: bytes, headers: Headers, hide: Hide) -> bytes:
+    codings = _values(headers, "content-encoding")
+    types = _values(headers, "content-type")
+    decoded = decode_body(body, codings)
+    if decoded.fault is None:
+        shown = _redacted_plain(decoded.data, types, hide)
+        return body if shown == decoded.data else encode_body(shown, codings)
+    if body.startswith(_LEFT_OUT) or (decoded.data == body and _is_plain_text(body)):
+        # What is text after all was never compressed.
+        return _redacted_plain(body, types, hide)
+    note = f"{len(body)} compressed bytes, which cannot be looked through for secrets: {decoded.fault}]"
+    return _LEFT_OUT + note.encode()
+
+
+def _redacted_plain(body: bytes, content_types: Sequence[str], hide: Hide) -> bytes:
+    kind = body_kind(body, content_types)
+    return _with_hidden(body, body_secrets(body, kind, boundary_of(content_types)), hide, 0, len(body))
+
+
+def _values(headers: Headers, name: str) -> list[str]:
+    return [value for key, value in headers if key.lower() == name]
+
+
+def _is_plain_text(body: bytes) -> bool:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return False
+    return all(letter.isprintable() or letter in "\t\r\n" for letter in text)
 
 
 def redacted_headers(
@@ -109,7 +161,9 @@ def redacted_headers(
         if is_secret_header(name):
             yield name, _stand_in(value, _octets(value), hide) if value else value
         else:
-            yield name, pattern.sub(lambda found: hide(_octets(found[0])), value) if pattern else value
+            shown = pattern.sub(lambda found: hide(_octets(found[0])), value) if pattern else value
+            # A Referer or Location has its parameters as a target has.
+            yield name, redacted_target(shown, hide=hide) if "?" in shown or "://" in shown else shown
 
 
 def redacted_target(target: str, secrets: Iterable[str] = (), *, hide: Hide = hidden) -> str:
@@ -155,9 +209,13 @@ def redacted_body(
 ) -> bytes:
     """Return these bytes of a body with its secrets hidden, also where a cut goes through one."""
     beyond = len(body) if beyond is None else min(beyond, len(body))
+    return _with_hidden(body, body_secrets(body, kind), hide, first, beyond)
+
+
+def _with_hidden(body: bytes, secrets: Iterable[BodySecret], hide: Hide, first: int, beyond: int) -> bytes:
     shown: list[bytes] = []
     position = first
-    for secret in body_secrets(body, kind):
+    for secret in secrets:
         start, end = max(position, secret.first), min(beyond, secret.beyond)
         if start < end:
             written = body[secret.first : secret.beyond].decode("latin-1")

@@ -49,7 +49,7 @@ _LITERALS = st.sampled_from(
 )
 
 
-def templates(*, text_format: Format, kind: str = "action_lifecycle") -> SearchStrategy[Template]:
+def templates(*, text_format: Format = "json", kind: str = "action_lifecycle") -> SearchStrategy[Template]:
     """Templates that render to well-formed text for every event of a kind, with escaping by context.
 
     They hold tokens of the catalogue in every context the format has, tokens more than once and side by side, joins
@@ -64,7 +64,10 @@ def _tokens(kind: str) -> _Written:
 
     def written(variable: str) -> _Strategy:
         inside = [f"{variable}.{field}" for field in fields] if variable else []
-        return st.sampled_from(inside + names).map(lambda name: (TokenNode(name, f"{{{name}}}", 0, 0),))
+        # No public source names a token of some kinds: then a template of theirs is literal text.
+        return (st.sampled_from(inside + names) if inside + names else st.nothing()).map(
+            lambda name: (TokenNode(name, f"{{{name}}}", 0, 0),)
+        )
 
     return written
 

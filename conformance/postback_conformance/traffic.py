@@ -18,9 +18,9 @@ from postback_receiver import (
     read_har,
 )
 from postback_receiver.har import MAX_HAR_BYTES
+from postback_receiver.sqlite_file import is_database
 from postback_sender.notification import Notification, NotificationSource, parse_notification
 
-_SQLITE_MAGIC = b"SQLite format 3\0"
 # An archive is one object with this one key; a line of NDJSON has many, and not this one.
 _HAR_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*\"log\"\s*:")
 _EXPECTED = "expected a capture store, NDJSON or HAR"
@@ -41,11 +41,13 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
 def open_traffic(path: Path) -> Generator[Traffic]:
     """Open a store, an NDJSON file or a HAR for reading; raises `TrafficError` or `StoreError` with what to do."""
     try:
-        with path.open("rb") as file:
-            start = file.read(64)
+        is_store, start = is_database(path), b""
+        if not is_store:
+            with path.open("rb") as file:
+                start = file.read(64)
     except OSError as error:
         raise TrafficError(f"{path}: cannot be read: {error.strerror}; {_EXPECTED}") from None
-    if start.startswith(_SQLITE_MAGIC):
+    if is_store:
         store = open_store(path)
         try:
             yield Traffic(
@@ -60,6 +62,21 @@ def open_traffic(path: Path) -> Generator[Traffic]:
         yield Traffic(name=str(path), count=None, read=lambda: _ndjson(path), settings={})
     else:
         raise TrafficError(f"{path}: {_EXPECTED}; got {start[:16].decode('utf-8', 'replace')!r}")
+
+
+def is_store_begun(path: Path) -> bool:
+    """Tell whether a store can be read at `path`, or may come to be there; raises `TrafficError` for anything else."""
+    try:
+        if is_database(path):
+            return True
+        is_empty = not path.stat().st_size
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise TrafficError(f"{path}: cannot be read: {error.strerror}; expected a capture store") from None
+    if is_empty:
+        return False
+    raise TrafficError(f"{path}: only a capture store can be followed; judge a file without --follow")
 
 
 def notifications_of(settings: Mapping[str, bytes | None], *, name: str) -> dict[str | None, Notification]:
@@ -105,4 +122,5 @@ def _har(path: Path) -> list[Capture]:
     try:
         return read_har(data)
     except HarFormatError as error:
-        raise TrafficError(f"{path}: {error}; export it again, or take that entry out") from None
+        todo = "export it again" if error.entry is None else "export it again, or take that entry out"
+        raise TrafficError(f"{path}: {error}; {todo}") from None

@@ -12,11 +12,19 @@ OUTCOME_NAMES: tuple[OutcomeName, ...] = ("pass", "fail", "inconclusive", "not_a
 
 
 class Where(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The place a finding is about: bytes of the body (first, beyond last), a JSON pointer, or a header."""
+    """The place a finding is about.
+
+    `span` is bytes of the body as it was captured, `target` characters of the target (first, beyond last); `pointer` is
+    a JSON pointer into the body, `parameter` a name in the query or in a form, `header` the name of a header, `token`
+    the token whose value it is, that of an item as `*.field`.
+    """
 
     span: tuple[int, int] | None = None
     pointer: str | None = None
     header: str | None = None
+    target: tuple[int, int] | None = None
+    parameter: str | None = None
+    token: str | None = None
 
 
 class Pass(msgspec.Struct, frozen=True):
@@ -24,13 +32,17 @@ class Pass(msgspec.Struct, frozen=True):
 
 
 class Fail(msgspec.Struct, frozen=True, kw_only=True):
-    """The rule was tested here and broken, for sure; `captures` are the ids of the evidence."""
+    """The rule was tested here and broken, for sure; `captures` are the ids of the evidence.
+
+    With `needs_all` a capture that nobody saw could have put it right: it holds only when nothing is missing.
+    """
 
     message: str
     expected: str
     actual: str
     captures: tuple[str, ...]
     where: Where = Where()
+    needs_all: bool = False
 
 
 class Inconclusive(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,10 +53,14 @@ class Inconclusive(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotApplicable(msgspec.Struct, frozen=True, kw_only=True):
-    """There is nothing here for the rule to test."""
+    """There is nothing here for the rule to test; with `by_settings`, nor will there ever be, whatever arrives."""
 
     why: str
+    by_settings: bool = False
 
+
+PASS = Pass()
+"""The one pass that rules share: it says nothing that would have to be kept apart."""
 
 Outcome = Pass | Fail | Inconclusive | NotApplicable
 
@@ -52,7 +68,9 @@ Outcome = Pass | Fail | Inconclusive | NotApplicable
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a report: a finding, or the summary of a rule without any.
 
-    `endpoint` is the path prefix of the notification that was judged; `fix` says what to do about a failure.
+    `endpoint` is the path prefix of the notification that was judged; `fix` says what to do about a failure, and
+    `baseline` why it is excused, where a baseline excuses it. `count` is how many findings this one stands for: of very
+    many, only the first are kept one by one.
     """
 
     rule: str
@@ -66,8 +84,10 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     captures: tuple[str, ...] = ()
     where: Where = Where()
     fix: str = ""
+    baseline: str = ""
+    count: int = 1
 
 
 def summary(verdicts: tuple[Verdict, ...]) -> dict[OutcomeName, int]:
-    """Return how many verdicts there are of each outcome."""
-    return {name: sum(verdict.outcome == name for verdict in verdicts) for name in OUTCOME_NAMES}
+    """Return how many verdicts there are of each outcome; findings that were only counted count, too."""
+    return {name: sum(one.count for one in verdicts if one.outcome == name) for name in OUTCOME_NAMES}

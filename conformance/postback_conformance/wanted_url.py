@@ -26,6 +26,10 @@ _TOKEN, _VARIABLE = "\0", "\1"
 # A value is escaped and stays within its segment; a variable is put in as it is, and may hold a whole path.
 _UNKNOWN = {_TOKEN: "[^/?]*", _VARIABLE: ".*"}
 _UNKNOWN_MARK = re.compile(f"([{_TOKEN}{_VARIABLE}])")
+_ENCODED = re.compile("%([0-9A-Fa-f]{2})")
+# RFC 3986 §2.3: encoded or not, they mean the same.
+_UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
+_SLASHES = re.compile("/+")
 
 
 class WantedUrl(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +38,9 @@ class WantedUrl(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     """As people read it; variables as they are written."""
     pattern: re.Pattern[str]
-    """What may stand on the request line as its path."""
+    """What may stand on the request line as its path, once that is `normal_path`."""
+    loose_pattern: re.Pattern[str]
+    """The same, however many slashes stand where there is one, and at the end."""
     path_lead: str
     """The path up to the first thing that is not known, as it travels."""
     hides_path: bool
@@ -46,6 +52,14 @@ class WantedUrl(msgspec.Struct, frozen=True, kw_only=True):
     """A variable stands in the URL, so that a parameter nobody named may be a part of it."""
     hides_names: bool
     """A variable stands where it can bring parameters of its own."""
+
+    def fits(self, path: str) -> bool:
+        """Tell whether a path means that of the notification (RFC 3986 §6.2.2)."""
+        return bool(self.pattern.fullmatch(normal_path(path)))
+
+    def fits_but_for_slashes(self, path: str) -> bool:
+        """Tell the same, where slashes may be missing or be too many."""
+        return bool(self.loose_pattern.fullmatch(normal_path(path)))
 
     def shown_path(self, capture: Capture) -> str:
         """Return the path that arrived, up to where it may hold what came from the environment."""
@@ -110,12 +124,16 @@ def wanted_url(template: Template) -> WantedUrl:
         next(written)
     parts = _UNKNOWN_MARK.split(path)
     # Blanks and letters beyond ASCII travel percent-encoded.
-    pattern = "".join(_UNKNOWN.get(part) or re.escape(quote(part, safe=string.punctuation)) for part in parts)
+    pattern = "".join(
+        _UNKNOWN.get(part) or re.escape(normal_path(quote(part, safe=string.punctuation))) for part in parts
+    )
+    loose = _SLASHES.sub("/+", pattern.replace(_UNKNOWN[_TOKEN], _TOKEN)).removesuffix("/+") + "/*"
     in_host, names = _VARIABLE in host, names_of(query)
     return WantedUrl(
         path="".join("{…}" if part == _TOKEN else next(written) if part == _VARIABLE else part for part in parts),
         # What stands for the host may bring the beginning of the path.
         pattern=re.compile((".*" if in_host else "") + pattern, re.DOTALL),
+        loose_pattern=re.compile((".*" if in_host else "") + loose.replace(_TOKEN, _UNKNOWN[_TOKEN]), re.DOTALL),
         path_lead="" if in_host else quote(parts[0], safe=string.punctuation),
         hides_path=in_host or _VARIABLE in path,
         names=tuple(name for name in names if not _UNKNOWN_MARK.search(name)),
@@ -123,6 +141,16 @@ def wanted_url(template: Template) -> WantedUrl:
         hides_query=_VARIABLE in marked,
         hides_names=any(_VARIABLE in name for name in names),
     )
+
+
+def normal_path(path: str) -> str:
+    """Return a path without encodings that mean nothing, and the others in capital letters (RFC 3986 §6.2.2)."""
+    return _ENCODED.sub(_normal, path) if "%" in path else path
+
+
+def _normal(encoded: re.Match[str]) -> str:
+    letter = chr(int(encoded[1], 16))
+    return letter if letter in _UNRESERVED else encoded[0].upper()
 
 
 def names_of(query: str) -> list[str]:

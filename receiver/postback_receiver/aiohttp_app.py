@@ -31,7 +31,7 @@ from aiohttp.typedefs import Handler
 
 from postback_receiver.answer_plan import ends_connection
 from postback_receiver.answering import write_answer
-from postback_receiver.capture_request import CaptureRequest, Ending
+from postback_receiver.capture_request import CaptureRequest, RequestEnd
 from postback_receiver.endpoint import Endpoint
 from postback_receiver.faults import reset, span
 from postback_receiver.line import Line
@@ -160,8 +160,10 @@ class _MountedReceiver:
     async def shut_down(self, _app: web.Application) -> None:
         """Let no request hold up the program's end: aiohttp reads no more by now."""
         self._closing = True
+        # By the clock that answers are delayed by.
+        closes_ns = SystemClock.monotonic_ns() + round(_CLOSE_GRACE_S * 1e9)
         for request, line in self._in_flight.values():
-            line.let_go()
+            line.let_go(closes_ns)
             if not request.content.is_eof():
                 request.content.set_exception(ConnectionResetError("the receiver is closing"))
 
@@ -229,7 +231,7 @@ class _MountedReceiver:
         await self._read_body(request, captured)
         capture = self.recorder.capture_of(captured)
         reply = self._while_down or self.recorder.choose_reply(captured, capture)
-        keep_alive = captured.keep_alive and captured.ending is Ending.COMPLETE and not self._closing
+        keep_alive = captured.keep_alive and captured.ending is RequestEnd.COMPLETE and not self._closing
         response: web.StreamResponse = _Written(_CLIENT_LEFT)
 
         async def write(reply: Reply) -> bool:
@@ -255,7 +257,7 @@ class _MountedReceiver:
     async def _read_body(self, request: web.Request, captured: CaptureRequest) -> None:
         """Read a body as far as it comes, and note how it ended."""
         if getattr(request.content, "total_compressed_bytes", None) is not None:
-            captured.ending = Ending.DECODED
+            captured.ending = RequestEnd.DECODED
             return
         body = bytearray()
         try:
@@ -268,19 +270,19 @@ class _MountedReceiver:
                 body += data
             else:
                 del body[self._max_body_bytes :]
-                captured.ending = Ending.TOO_LARGE
+                captured.ending = RequestEnd.TOO_LARGE
         except TimeoutError:
-            captured.ending = Ending.STALLED
+            captured.ending = RequestEnd.STALLED
         except asyncio.CancelledError:
             # aiohttp ends a body like this, too, when its patience with a closing program is over.
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
-            captured.ending = Ending.PEER_LEFT
+            captured.ending = RequestEnd.PEER_LEFT
         except Exception as error:  # noqa: BLE001 -- whatever aiohttp's parsers say of a body
             if self._closing or captured.connection.transport is None:
-                captured.ending = Ending.PEER_LEFT
+                captured.ending = RequestEnd.PEER_LEFT
             else:
-                captured.ending = Ending.MALFORMED
+                captured.ending = RequestEnd.MALFORMED
                 captured.malformed = Malformed(f"its body cannot be read ({type(error).__name__})")
         captured.body = bytes(body)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from postback_receiver.capture import Headers
 
@@ -63,8 +63,7 @@ Step: TypeAlias = Send | Pause | Close | Reset | Silence | GoDown
 Plan: TypeAlias = tuple[Step, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What about a request decides how its answer is written."""
 
     version: tuple[int, int] = (1, 1)
@@ -72,13 +71,19 @@ class Asked:
     keep_alive: bool = True
 
 
-def answer_bytes(status: int, headers: Headers, body: bytes, asked: Asked, *, date: str) -> tuple[bytes, bytes]:
-    """Return head and body of an answer as they go on the wire; `date` is the text of the `Date` header."""
+def answer_bytes(
+    status: int, headers: Headers, body: bytes, asked: Asked, *, date: str, is_relayed: bool = False
+) -> tuple[bytes, bytes]:
+    """Return head and body of an answer as they go on the wire; `date` is the text of the `Date` header.
+
+    Of one that `is_relayed`, the type is never guessed, nor what a HEAD leaves out.
+    """
     # Headers from somewhere else may be long, and never the same again.
     size = 0
     for name, value in headers:
         size += len(name) + len(value)
-    lead, has_date, has_body = (_known_head if size <= _MAX_KNOWN_BYTES else _head)(status, headers, len(body), asked)
+    make_head = _known_head if size <= _MAX_KNOWN_BYTES else _head
+    lead, has_date, has_body = make_head(status, headers, len(body), asked, is_relayed)
     end = b"\r\n" if has_date else b"Date: %b\r\n\r\n" % date.encode("ascii")
     return lead + end, body if has_body else b""
 
@@ -110,14 +115,14 @@ def cut_body(plan: Plan, count: int) -> Plan:
     return tuple(steps)
 
 
-def _head(status: int, headers: Headers, length: int, asked: Asked) -> tuple[bytes, bool, bool]:
+def _head(status: int, headers: Headers, length: int, asked: Asked, is_relayed: bool) -> tuple[bytes, bool, bool]:  # noqa: FBT001 -- a cache tells keywords apart
     """Return the head up to its date, whether it has one of the partner's own, and whether a body follows."""
     names = {name.lower() for name, _value in headers}
-    has_length = status not in NO_BODY
+    has_body = status not in NO_BODY and not asked.is_head
     fields = list(headers)
-    if has_length:
+    if has_body if is_relayed else status not in NO_BODY:
         fields.append(("Content-Length", str(length)))
-    if length and has_length and "content-type" not in names:
+    if length and status not in NO_BODY and not is_relayed and "content-type" not in names:
         fields.append(("Content-Type", "application/octet-stream"))
     if "connection" not in names:
         if not asked.keep_alive:
@@ -126,7 +131,7 @@ def _head(status: int, headers: Headers, length: int, asked: Asked) -> tuple[byt
             fields.append(("Connection", "keep-alive"))
     phrase = _PHRASES.get(status, "")
     lines = [f"HTTP/{asked.version[0]}.{asked.version[1]} {status} {phrase}", *(f"{n}: {v}" for n, v in fields), ""]
-    return "\r\n".join(lines).encode("ascii"), "date" in names, has_length and not asked.is_head
+    return "\r\n".join(lines).encode("latin-1"), "date" in names, has_body
 
 
 _known_head = lru_cache(maxsize=256)(_head)

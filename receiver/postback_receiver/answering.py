@@ -18,14 +18,14 @@ from postback_receiver.answer_plan import (
     ends_connection,
     sent_bytes,
 )
-from postback_receiver.reply import Reply
+from postback_receiver.reply import RelayedReply, Reply
 from postback_receiver.stamps import Clock, SystemClock
 
 _SYSTEM_CLOCK: Final = SystemClock()
 _NS: Final = 1_000_000_000
 
 
-class Line(Protocol):
+class Recipient(Protocol):
     """What an answer needs of the request it is for, and of the connection that it came on."""
 
     method: str
@@ -41,12 +41,16 @@ class Line(Protocol):
         """What is written to; None once the connection is gone."""
         ...
 
-    async def write(self, data: bytes) -> None:
-        """Write, and wait until there is room for more; ConnectionError when the peer has gone."""
+    def send(self, data: bytes) -> bool:
+        """Write; False when there is no room for more before a `drain`. ConnectionError when the peer has gone."""
         ...
 
-    async def gone(self) -> None:
-        """Return once nobody is left to answer."""
+    async def drain(self) -> None:
+        """Wait until there is room for more; ConnectionError when the peer has gone."""
+        ...
+
+    async def gone(self, due_ns: int) -> None:
+        """Return once nobody will be left to answer at that time of the monotonic clock."""
         ...
 
     async def left(self) -> None:
@@ -66,7 +70,7 @@ class Line(Protocol):
         ...
 
 
-async def write_answer(request: Line, reply: Reply, *, keep_alive: bool, clock: Clock = _SYSTEM_CLOCK) -> bool:
+async def write_answer(request: Recipient, reply: Reply, *, keep_alive: bool, clock: Clock = _SYSTEM_CLOCK) -> bool:
     """Answer a request; True when the answer left whole, and as it should be.
 
     False when a fault spoilt it, or when the peer left or the receiver closed before its end; then the connection is
@@ -74,10 +78,12 @@ async def write_answer(request: Line, reply: Reply, *, keep_alive: bool, clock: 
     """
     asked = Asked(request.version, request.method == "HEAD", keep_alive and request.keep_alive)
     date = _http_date(clock.now_ns() // _NS)
-    head, body = answer_bytes(reply.status, reply.headers, reply.body, asked, date=date)
+    is_relayed = isinstance(reply, RelayedReply)
+    head, body = answer_bytes(reply.status, reply.headers, reply.body, asked, date=date, is_relayed=is_relayed)
     try:
         if reply.is_plain:
-            await request.write(head + body)
+            if not request.send(head + body):
+                await request.drain()
             is_whole = True
         else:
             plan = reply.planned((Send(head, "head"), Send(body)))
@@ -91,15 +97,12 @@ async def write_answer(request: Line, reply: Reply, *, keep_alive: bool, clock: 
     return is_whole
 
 
-async def _play(request: Line, plan: Plan, clock: Clock) -> None:
+async def _play(request: Recipient, plan: Plan, clock: Clock) -> None:
     """Play a plan to its end; ConnectionError when there is nobody left to play it to."""
     for step in plan:
         match step:
             case Send(data=data, size=size, every_ns=every_ns):
-                for start in range(0, len(data), size or len(data) or 1):
-                    if start:
-                        await _pause(request, every_ns, clock)
-                    await request.write(data[start : start + size] if size else data)
+                await _send(request, data, size or len(data) or 1, every_ns, clock)
             case Pause(ns):
                 await _pause(request, ns, clock)
             case Silence():
@@ -116,25 +119,35 @@ async def _play(request: Line, plan: Plan, clock: Clock) -> None:
                 request.go_down(ns)
 
 
-async def _pause(request: Line, ns: int, clock: Clock) -> None:
+async def _send(request: Recipient, data: bytes, size: int, every_ns: int, clock: Clock) -> None:
+    """Send bytes in pieces of a size."""
+    for start in range(0, len(data), size):
+        if start:
+            await _pause(request, every_ns, clock)
+        if not request.send(data[start : start + size]):
+            await request.drain()
+
+
+async def _pause(request: Recipient, ns: int, clock: Clock) -> None:
     """Wait, and never too short; ConnectionError as soon as nobody is left to answer."""
     due_ns = clock.monotonic_ns() + ns
     # uvloop's timers fire up to 1.4 ms early.
     while (left_ns := due_ns - clock.monotonic_ns()) > 0:
         try:
             async with asyncio.timeout(left_ns / _NS):
-                await request.gone()
+                await request.gone(due_ns)
         except TimeoutError:
             continue
         raise ConnectionResetError("the peer has gone")
 
 
-async def _empty(request: Line) -> None:
+async def _empty(request: Recipient) -> None:
     """Wait until all that was written is on its way: a reset throws away what is not."""
     if request.transport is not None:
         # Of TLS, the limit itself counts as full: with 0 there would never be room again.
         request.transport.set_write_buffer_limits(high=1, low=0)
-    await request.write(b"")
+    if not request.send(b""):
+        await request.drain()
 
 
 @lru_cache(maxsize=2)

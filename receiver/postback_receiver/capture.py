@@ -110,6 +110,8 @@ class Capture(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 def path_of(target: str) -> str:
     """The path of a request target, without scheme and host when the target came in absolute form."""
     path = target.partition("?")[0]
+    if path.startswith("/"):
+        return path
     scheme, separator, rest = path.partition("://")
     if separator and "/" not in scheme:
         return "/" + rest.partition("/")[2]

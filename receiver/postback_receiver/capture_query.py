@@ -9,9 +9,13 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from postback_receiver.capture import Capture
+from postback_receiver.content_coding import decode_body
 
 PAGE_SIZE: Final = 50
 """Captures on one page of a search, unless another number is asked for."""
+
+MAX_SEARCHED_BYTES: Final = 64 * 1024
+"""How far a search for a text or a value looks into a target, into headers and into a body, each."""
 
 # Of what is sent, ASCII letters and digits and everything beyond ASCII make words; the rest stands between them. The
 # tokenizer "ascii" of SQLite's full-text search draws the line at the same place.
@@ -26,13 +30,15 @@ _JSON_CHARACTERS: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"
 class CaptureQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which captures are wanted: those for which every condition given here holds; without any, all.
 
-    `text` is found where it begins at the start of a word, in any case, in the target, in a header line (`Name: value`)
-    or in the body; `abc de` is found in `x=ABC def`, and `bc` is not. `values` are found as whole words in the target
-    or in the body, as the value of a token is. Both look at what was sent and at what it says once escapes of URLs,
-    JSON and XML are resolved. `headers` are names and values, a value of None taking any. `path_prefix` is cut at
-    whole path segments, as the prefix of an endpoint is: `/a` takes `/a` and `/a/b`, but not `/ab`. Times are wall
-    clock in nanoseconds since the epoch, `since_ns` included and `until_ns` not. `status` is the one answered. Of the
-    yes-or-no conditions, `fault` asks for a misbehaviour on purpose, `unmatched` for requests no endpoint took.
+    Texts are looked for in the first `MAX_SEARCHED_BYTES` of the target, of the headers and of the body each.
+    `text` is found where it begins at the start of a word, in any case, in the target, in a header line (`Name:
+    value`) or in the body without its compression; `abc de` is found in `x=ABC def`, and `bc` is not. `values` are
+    found as whole words in the target or in the body, as the value of a token is. Both look at what was sent and at
+    what it says once escapes of URLs, JSON and XML are resolved. `headers` are names and values, a value of None
+    taking any. `path_prefix` is cut at whole path segments, as the prefix of an endpoint is: `/a` takes `/a` and
+    `/a/b`, but not `/ab`. Times are wall clock in nanoseconds since the epoch, `since_ns` included and `until_ns`
+    not. `status` is the one answered. Of the yes-or-no conditions, `fault` asks for a misbehaviour on purpose,
+    `unmatched` for requests no endpoint took.
     """
 
     text: str | None = None
@@ -52,6 +58,11 @@ class CaptureQuery(msgspec.Struct, frozen=True, kw_only=True):
     def matches(self, capture: Capture) -> bool:
         """Whether every condition holds for a capture."""
         return self._fields_match(capture) and self._texts_match(capture)
+
+    def overlooks(self, capture: Capture) -> bool:
+        """Whether a text may stand in a capture beyond where it was looked for: all else holds, and it goes on."""
+        looks_for_text = bool(self.values) or self.text is not None
+        return looks_for_text and is_cut(capture) and self._fields_match(capture) and not self._texts_match(capture)
 
     def _fields_match(self, capture: Capture) -> bool:
         status = None if capture.answer is None else capture.answer.status
@@ -80,14 +91,22 @@ class CaptureQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 def content_text(capture: Capture) -> str:
     """Target and body as a search reads them: as sent and with escapes resolved, in folded case, in lines."""
-    lines = [*_target_readings(capture.target), *_body_readings(readable(capture.body))]
-    return fold("\n".join(lines))
+    target, body = capture.target[:MAX_SEARCHED_BYTES], _beginning(_plain_body(capture))
+    return fold("\n".join([*_target_readings(target), *_body_readings(readable(body))]))
 
 
 def header_text(capture: Capture) -> str:
     """Header and trailer lines as a search reads them, in folded case."""
     lines = (f"{name}: {value}".encode("latin-1", "replace") for name, value in (*capture.headers, *capture.trailers))
-    return fold("\n".join(map(readable, lines)))
+    return fold("\n".join(map(readable, lines))[:MAX_SEARCHED_BYTES])
+
+
+def is_cut(capture: Capture) -> bool:
+    """Whether a search for a text does not look at all of a capture."""
+    fields = (*capture.headers, *capture.trailers)
+    # Of its lines, with what stands between name and value and at their ends; counted before the letters are read.
+    lines = sum(len(name) + len(value) + 3 for name, value in fields)
+    return max(len(capture.target), lines, len(_plain_body(capture))) > MAX_SEARCHED_BYTES
 
 
 def readable(data: bytes) -> str:
@@ -117,6 +136,11 @@ def words(folded: str) -> list[str]:
     return _WORD.findall(folded)
 
 
+def wire_text(text: str) -> str:
+    """What a text is on the wire: one character for each byte."""
+    return text.encode("utf-8", "surrogatepass").decode("latin-1")
+
+
 def lies_under(path: str, prefix: str) -> bool:
     """Whether a path is the prefix or lies below it, both cut at whole segments."""
     segments = prefix.rstrip("/")
@@ -125,8 +149,7 @@ def lies_under(path: str, prefix: str) -> bool:
 
 def _has_header(capture: Capture, name: str, value: str | None) -> bool:
     present = capture.header(name)
-    # What is asked for is text; what is there has one character for each byte.
-    return bool(present) if value is None else value.encode("utf-8", "replace").decode("latin-1") in present
+    return bool(present) if value is None else wire_text(value) in present
 
 
 def _finds(text: str, folded: str, *, whole: bool) -> bool:
@@ -140,6 +163,22 @@ def _finds(text: str, folded: str, *, whole: bool) -> bool:
             return True
         place = folded.find(wanted, place + 1)
     return False
+
+
+def _plain_body(capture: Capture) -> bytes:
+    """The body without its codings, as far as they can be taken off and are searched."""
+    codings = capture.header("Content-Encoding")
+    return decode_body(capture.body, codings, max_bytes=MAX_SEARCHED_BYTES + 1).data if codings else capture.body
+
+
+def _beginning(body: bytes) -> bytes:
+    """What of a body is searched: cut between characters, if it is cut."""
+    if len(body) <= MAX_SEARCHED_BYTES:
+        return body
+    end = MAX_SEARCHED_BYTES
+    while end > MAX_SEARCHED_BYTES - 3 and body[end] & 0xC0 == 0x80:
+        end -= 1
+    return body[:end]
 
 
 def _is_in_word(character: str) -> bool:

@@ -7,10 +7,11 @@ import msgspec
 
 from postback_receiver.capture import Headers
 from postback_receiver.line import Line
+from postback_receiver.reply import GiveBack
 from postback_receiver.request_head import Malformed
 
 
-class Ending(Enum):
+class RequestEnd(Enum):
     """How a request ended."""
 
     COMPLETE = auto()
@@ -40,11 +41,13 @@ class CaptureRequest(msgspec.Struct):
     monotonic_ns: int
     body: bytes = b""
     trailers: Headers = ()
-    ending: Ending = Ending.COMPLETE
+    ending: RequestEnd = RequestEnd.COMPLETE
     body_done_ns: int | None = None
     malformed: Malformed | None = None
     head_size: int = 0
     """Bytes of the head on the wire, where that is known."""
+    give_back: GiveBack | None = None
+    """Undoes what choosing its reply used up."""
 
     @property
     def version(self) -> tuple[int, int]:
@@ -56,13 +59,17 @@ class CaptureRequest(msgspec.Struct):
         """What the answer is written to; None once the connection is gone."""
         return self.connection.transport
 
-    async def write(self, data: bytes) -> None:
-        """Write, and wait until there is room for more; ConnectionError when the peer has gone."""
-        await self.connection.write(data)
+    def send(self, data: bytes) -> bool:
+        """Write; False when there is no room for more before a `drain`. ConnectionError when the peer has gone."""
+        return self.connection.send(data)
 
-    async def gone(self) -> None:
-        """Return once nobody is left to answer, because the peer has gone or the receiver is closing."""
-        await self.connection.gone()
+    async def drain(self) -> None:
+        """Wait until there is room for more; ConnectionError when the peer has gone."""
+        await self.connection.drain()
+
+    async def gone(self, due_ns: int) -> None:
+        """Return once nobody will be left to answer at `due_ns`: the peer has gone, or the receiver closes sooner."""
+        await self.connection.gone(due_ns)
 
     async def left(self) -> None:
         """Return once the peer has ended what it sends, or nobody is left to answer."""

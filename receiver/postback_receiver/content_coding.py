@@ -3,6 +3,7 @@
 Total on any bytes, and bounded: a few kilobytes can hold gigabytes of nothing.
 """
 
+import gzip
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol, cast
@@ -30,8 +31,7 @@ class DecodedBody(msgspec.Struct, frozen=True, kw_only=True):
 
 def decode_body(body: bytes, content_encoding: Sequence[str], *, max_bytes: int = MAX_DECODED_BYTES) -> DecodedBody:
     """Undo the codings that the `Content-Encoding` fields name, the last one first: gzip, deflate, br."""
-    names = [part.strip(" \t").lower() for value in content_encoding for part in value.split(",")]
-    codings = [_NAMES.get(name, name) for name in names if name not in {"", "identity"}]
+    codings = _codings(content_encoding)
     if len(codings) > _MAX_CODINGS:
         return DecodedBody(
             data=body, fault=f"it has {len(codings)} codings, of which {_MAX_CODINGS} are undone at most"
@@ -49,6 +49,28 @@ def decode_body(body: bytes, content_encoding: Sequence[str], *, max_bytes: int 
             return DecodedBody(data=bytes(decoded) or body, fault=str(error))
         body = bytes(decoded)
     return DecodedBody(data=body)
+
+
+def encode_body(data: bytes, content_encoding: Sequence[str]) -> bytes:
+    """Apply the codings that the `Content-Encoding` fields name, the first one first: what `decode_body` undoes whole.
+
+    ValueError for one that cannot be applied here. The same bytes each time.
+    """
+    for coding in _codings(content_encoding):
+        if coding == "gzip":
+            data = gzip.compress(data, mtime=0)
+        elif coding == "deflate":
+            data = zlib.compress(data)
+        elif coding == "br" and brotli is not None:
+            data = cast(bytes, brotli.compress(data, quality=5))  # pyright: ignore[reportUnknownMemberType]
+        else:
+            raise ValueError(f"the coding {coding!r} cannot be applied")
+    return data
+
+
+def _codings(content_encoding: Sequence[str]) -> list[str]:
+    names = [part.strip(" \t").lower() for value in content_encoding for part in value.split(",")]
+    return [_NAMES.get(name, name) for name in names if name not in {"", "identity"}]
 
 
 class _UndecodableError(Exception):

@@ -20,11 +20,13 @@ class ReceiverCounts(msgspec.Struct, frozen=True, kw_only=True):
     """Of those: no answer left whole, because the peer had gone or a fault kept it from leaving."""
     store_failures: int = 0
     """Requests that could not be stored, and were answered 503."""
+    answers_not_kept: int = 0
+    """Relayed answers that were sent, and could not be added to their captures."""
     connections: int = 0
     connections_open: int = 0
     connections_refused: int = 0
     """Closed at once, or while they waited, to make room for others."""
     handshakes_failed: int = 0
-    """TLS handshakes that came to nothing, so that there was no connection; with all who share the context."""
+    """TLS handshakes that came to nothing, with all who share the context, and connections that never began one."""
     faults: Mapping[str, int] = {}
     """How often each kind of fault happened: its label without the numbers in it."""

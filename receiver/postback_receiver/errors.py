@@ -82,12 +82,18 @@ class CaptureFormatError(ReceiverError):
 
 
 class HarFormatError(ReceiverError):
-    """An HTTP archive cannot be read; `pointer` says where, as a JSON pointer, empty for the whole of it."""
+    """An HTTP archive cannot be read; `pointer` says where, as a JSON pointer, empty for the whole of it.
 
-    def __init__(self, *, pointer: str, expected: str, got: str) -> None:
+    `byte` is the place in a file that is no JSON, and `entry` the number of the entry, from 1, where it is in one.
+    """
+
+    def __init__(self, *, pointer: str, expected: str, got: str, byte: int | None = None) -> None:
         place = pointer.removeprefix("/log/entries/").partition("/")[0]
-        entry = f" (entry {int(place) + 1})" if place.isdecimal() else ""
-        super().__init__(f"Not an HTTP archive at {pointer or 'its start'}{entry}: expected {expected}, got {got}")
+        self.entry = int(place) + 1 if place.isdecimal() else None
+        named = f" (entry {self.entry})" if self.entry else ""
+        at = f" at {pointer}{named}" if pointer else "" if byte is None else f" at byte {byte}"
+        super().__init__(f"Not an HTTP archive{at}: expected {expected}, got {got}")
+        self.byte = byte
         self.pointer = pointer
         self.expected = expected
         self.got = got

@@ -87,6 +87,12 @@ class Fault:
         """Return the plan with this fault in it."""
         return self.change(plan)
 
+    @property
+    def needs_body(self) -> bool:
+        """Whether it shows in a body only, and so not on an answer that has none, as to a HEAD."""
+        is_framing = Feature.LENGTH in self.takes and self.takes is not Feature.EVERYTHING
+        return self.least_body > 0 or is_framing
+
     def conflict(self, other: "Fault") -> Feature:
         """The features that both would need for themselves; empty, and so false, when the two go together."""
         return (self.takes & (other.needs | other.takes)) | (other.takes & self.needs)
@@ -113,7 +119,7 @@ def dribble(size: int = 1, *, every: float) -> Fault:
     if size < 1:
         raise ValueError(f"dribble: a piece has 1 byte or more, not {size}")
     return Fault(
-        label=f"dribble {size} {'byte' if size == 1 else 'bytes'} per {span(ns)}",
+        label=f"dribble {_bytes(size)} per {span(ns)}",
         change=partial(_dribble, size, ns),
         takes=Feature.BODY_PACE,
         needs=Feature.BODY,
@@ -192,11 +198,15 @@ def check_faults(faults: Sequence[Fault], *, status: int, body: bytes) -> None:
     for fault in faults:
         if length < fault.least_body:
             raise ValueError(
-                f'the fault "{fault.label}" shows with a body of at least {fault.least_body} bytes; this reply '
+                f'the fault "{fault.label}" shows with a body of at least {_bytes(fault.least_body)}; this reply '
                 + (f"has {length}" if status not in NO_BODY else f"has none, being a {status}")
             )
-        if status in NO_BODY and Feature.LENGTH in fault.takes and fault.takes is not Feature.EVERYTHING:
+        if status in NO_BODY and fault.needs_body:
             raise ValueError(f'the fault "{fault.label}" is about a body, and a reply with status {status} has none')
+
+
+def _bytes(count: int) -> str:
+    return "1 byte" if count == 1 else f"{count} bytes"
 
 
 def check_seconds(name: str, seconds: object) -> None:
@@ -231,7 +241,9 @@ def _cut(name: str, place: Place, ending: Close | Reset) -> Fault:
     label = f"{name} {place}"
     if place == "after-headers":
         taken = Feature.BODY | Feature.BODY_PACE | Feature.END
-        return Fault(label=label, change=partial(_cut_after_headers, ending), takes=taken)
+        # After a whole answer without a body, a FIN is nothing out of the ordinary; an RST is.
+        least = int(isinstance(ending, Close))
+        return Fault(label=label, change=partial(_cut_after_headers, ending), takes=taken, least_body=least)
     change = partial(_cut_mid_body, ending)
     return Fault(label=label, change=change, takes=Feature.END, needs=Feature.BODY, least_body=2)
 

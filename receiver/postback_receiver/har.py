@@ -31,6 +31,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SERVER = re.compile(r"(?i)(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<authority>[^/?#]*)")
 _OTHER_SCHEME = re.compile(r"(?i)(?!https?:)[a-z][a-z0-9+.-]*:")
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,30}))?(Z|[+-]\d\d:?\d\d)", re.ASCII)
+_AT_BYTE = re.compile(r"\(byte (\d{1,18})\)", re.ASCII)
+_SHOWN_BYTES: Final = 16
+_AUTHORITY = re.compile(r"(?:\[[^\[\]]+\]|[^\[\]:]+)(?::\d*)?", re.ASCII)
 _DIGITS = re.compile(r"\d{1,18}", re.ASCII)
 _Int64: TypeAlias = Annotated[int, Meta(ge=-(2**63), le=_INT64_MAX)]
 _Count: TypeAlias = Annotated[int, Meta(ge=0, le=_INT64_MAX)]
@@ -73,7 +76,7 @@ def read_har(data: bytes) -> list[Capture]:
     try:
         root = msgspec.json.decode(data.removeprefix(_BOM))
     except (ValueError, RecursionError) as error:
-        raise HarFormatError(pointer="", expected="one JSON object", got=str(error)) from None
+        raise _not_json(data, error) from None
     entries = _Place(root, "")["log"]["entries"].each()
     requests: Counter[str] = Counter()
     captures = [_capture(entry, index, requests) for index, entry in enumerate(entries) if _is_http(entry)]
@@ -83,6 +86,25 @@ def read_har(data: bytes) -> list[Capture]:
 def is_numbered_by_har(capture: Capture) -> bool:
     """Whether the id of a capture is its number in an archive, which another archive uses too."""
     return capture.id.startswith(_NUMBERED) and _DIGITS.fullmatch(capture.id.removeprefix(_NUMBERED)) is not None
+
+
+def _not_json(data: bytes, error: Exception) -> HarFormatError:
+    """Return the error that names the byte at which a file stops being JSON."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as fault:
+        got = f"the byte {data[fault.start]:#04x}, which is not UTF-8"
+        return HarFormatError(pointer="", expected="JSON", got=got, byte=fault.start)
+    if isinstance(error, RecursionError):
+        return HarFormatError(pointer="", expected="one JSON object", got="objects or lists that are nested too deeply")
+    found = _AT_BYTE.search(str(error))
+    if found is None:
+        return HarFormatError(
+            pointer="", expected="the rest of the JSON", got="the end: the file was cut", byte=len(data)
+        )
+    position = int(found[1]) + len(data) - len(data.removeprefix(_BOM))
+    got = repr((data[position : position + _SHOWN_BYTES] or data[-_SHOWN_BYTES:]).decode("utf-8", "replace"))
+    return HarFormatError(pointer="", expected="JSON", got=got, byte=position)
 
 
 class _Place:
@@ -168,6 +190,8 @@ def _capture(entry: _Place, index: int, requests: Counter[str]) -> Capture:
     )
     own = entry.get(OWN_FIELD)
     if own is None:
+        if not _AUTHORITY.fullmatch(authority):
+            raise request["url"].error("a URL with a host, and a number as its port if it has one")
         return msgspec.structs.replace(capture, headers=_as_http_1(fields, authority))
     return _completed(capture, own)
 

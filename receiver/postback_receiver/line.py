@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from postback_receiver.capture import Tls
-from postback_receiver.tls import describe_tls
+from postback_receiver.tls import describe_tls, fault_of_tls
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
@@ -23,6 +23,8 @@ class Line(asyncio.Protocol):
         self.name = name
         self.remote = ""
         self.tls: Tls | None = None
+        self.fault: str | None = None
+        """What is wrong with the connection on purpose."""
         self.connected_ns: int | None = None
         self.gone_ns: int | None = None
         """When the peer left; None while it has not, and when we were first."""
@@ -34,36 +36,39 @@ class Line(asyncio.Protocol):
         self._is_full = False
         self._room: asyncio.Future[None] | None = None
         self._gone: asyncio.Future[None] | None = None
+        self._closes_ns: int | None = None
         self._left: asyncio.Future[None] | None = None
 
     # For whoever answers.
 
-    async def write(self, data: bytes) -> None:
-        """Write, and wait until there is room for more; ConnectionError when the peer has gone."""
+    def send(self, data: bytes) -> bool:
+        """Write; False when there is no room for more before a `drain`. ConnectionError when the peer has gone."""
+        transport = self.transport
         # A transport that is closing takes what is written, and throws it away.
-        if self.transport is None or self.transport.is_closing():
+        if transport is None or transport.is_closing():
             raise ConnectionResetError("the peer has gone")
-        self.transport.write(data)
-        if self._is_full:
-            await self._drain()
+        transport.write(data)
+        return not self._is_full
 
-    async def _drain(self) -> None:
+    async def drain(self) -> None:
+        """Wait until there is room for more; ConnectionError when the peer has gone."""
         while self._is_full:
             self._room = self._loop.create_future()
             await self._room
             if self.transport is None:
                 raise ConnectionResetError("the peer has gone")
 
-    async def gone(self) -> None:
-        """Return once nobody is left to answer, because the peer has gone or the receiver is closing."""
-        if self.transport is not None:
-            self._gone = self._gone or self._loop.create_future()
+    async def gone(self, due_ns: int) -> None:
+        """Return once nobody will be left to answer at `due_ns`: the peer has gone, or the receiver closes sooner."""
+        while self.transport is not None and (self._closes_ns is None or due_ns <= self._closes_ns):
+            if self._gone is None or self._gone.done():
+                self._gone = self._loop.create_future()
             # One who waits may be cancelled, and another not.
             await asyncio.shield(self._gone)
 
     async def left(self) -> None:
         """Return once the peer has ended what it sends, or nobody is left to answer."""
-        if self.transport is not None and self.gone_ns is None and (self._gone is None or not self._gone.done()):
+        if self.transport is not None and self.gone_ns is None and self._closes_ns is None:
             self._left = self._left or self._loop.create_future()
             await asyncio.shield(self._left)
 
@@ -83,11 +88,13 @@ class Line(asyncio.Protocol):
         self.transport = transport
         self.remote = _peer_address(cast("tuple[object, ...] | str | None", transport.get_extra_info("peername")))
         secured = cast("ssl.SSLObject | None", transport.get_extra_info("ssl_object"))
-        self.tls = None if secured is None else describe_tls(secured)
+        if secured is not None:
+            self.tls = describe_tls(secured)
+            self.fault = fault_of_tls(secured.context)
 
-    def let_go(self) -> None:
-        """No answer is awaited any more, whether or not the connection is still there."""
-        self._gone = self._gone or self._loop.create_future()
+    def let_go(self, closes_ns: int) -> None:
+        """The receiver closes at `closes_ns` by the monotonic clock: no answer that is due later is awaited."""
+        self._closes_ns = closes_ns
         resolve(self._gone)
         resolve(self._left)
 

@@ -3,10 +3,9 @@
 import asyncio
 import errno
 import socket
-import ssl
 import sys
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from postback_receiver.errors import ListenError
 
@@ -29,11 +28,11 @@ _ADVICE: Final = {
 }
 
 
-HANDSHAKE_TIMEOUT_S: Final = 10.0
-"""A TLS handshake takes two round trips; this frees the connections of peers that never finish theirs."""
-
 _FILES_FOR_OTHERS: Final = 64
 """Files and sockets that are left for the store, the logs and the rest of the program."""
+
+_FILES_TO_THE_END: Final = 8
+"""With no more left than these, the next connections may be lost: event loops do not always say that they were."""
 
 _MOST_CONNECTIONS: Final = 10_000
 
@@ -43,7 +42,6 @@ async def listen(
     *,
     host: str,
     port: int,
-    ssl_context: ssl.SSLContext | None = None,
     reuse_port: bool = False,
 ) -> asyncio.Server:
     """Accept connections on an address and give each to a new protocol; ListenError when the port cannot be had."""
@@ -57,8 +55,6 @@ async def listen(
             host,
             port,
             backlog=_BACKLOG,
-            ssl=ssl_context,
-            ssl_handshake_timeout=None if ssl_context is None else HANDSHAKE_TIMEOUT_S,
             reuse_port=reuse_port or None,
         )
     except OSError as error:
@@ -68,10 +64,22 @@ async def listen(
 
 def most_connections() -> int:
     """How many connections to hold at most: what this process may open, less what the rest of it needs."""
+    files = most_files()
+    return _MOST_CONNECTIONS if files is None else max(1, min(_MOST_CONNECTIONS, files - _FILES_FOR_OTHERS))
+
+
+def most_files() -> int | None:
+    """How many files and sockets this process may open; None when there is no limit to speak of."""
     if sys.platform == "win32":
-        return _MOST_CONNECTIONS
+        return None
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MOST_CONNECTIONS if files < 0 else max(1, min(_MOST_CONNECTIONS, files - _FILES_FOR_OTHERS))
+    return None if files < 0 else files
+
+
+def is_among_last(transport: asyncio.BaseTransport, files: int | None) -> bool:
+    """Whether a connection was given one of the last files there are; systems give the lowest free number."""
+    plain = cast("socket.socket | None", transport.get_extra_info("socket"))
+    return files is not None and plain is not None and plain.fileno() >= files - _FILES_TO_THE_END
 
 
 def base_url(host: str, port: int, *, secure: bool = False) -> str:

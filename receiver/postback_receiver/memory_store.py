@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+from itertools import islice, takewhile
 
 from msgspec.structs import replace
 
-from postback_receiver.capture import Capture
+from postback_receiver.capture import Answer, Capture
 from postback_receiver.capture_query import PAGE_SIZE, CaptureQuery
-from postback_receiver.errors import CaptureLookupError, StoreError
+from postback_receiver.errors import MAX_LISTED, CaptureLookupError, StoreError
 from postback_receiver.retention import Evictions, Kept, Retention, add, capture_size, evict
 from postback_receiver.stamps import Clock, SystemClock
 from postback_receiver.store import CapturePage, Numbered
@@ -48,6 +48,11 @@ class MemoryStore:
 
         self._change(capture_id, with_answer_sent)
 
+    async def record_answer(self, capture_id: str, answer: Answer) -> None:
+        with self._lock:
+            self._refuse_when_closed()
+        self._change(capture_id, lambda capture: capture if capture.answer else replace(capture, answer=answer))
+
     def record_peer_gone(self, capture_id: str, monotonic_ns: int) -> None:
         self._change(capture_id, lambda capture: replace(capture, gone_ns=monotonic_ns))
 
@@ -68,7 +73,8 @@ class MemoryStore:
     def find(self, id_prefix: str) -> Capture:
         with self._lock:
             exact = self._captures.get(id_prefix)
-            fitting = [capture for capture in self._captures.values() if capture.id.startswith(id_prefix)]
+            newest = (one for one in reversed(self._captures.values()) if one.id.startswith(id_prefix))
+            fitting = list(islice(newest, MAX_LISTED + 1))
         if exact is not None:
             return exact
         if len(fitting) == 1:
@@ -76,10 +82,12 @@ class MemoryStore:
         raise CaptureLookupError(id_prefix=id_prefix, candidates=sorted(capture.id for capture in fitting))
 
     def search(self, query: CaptureQuery, *, limit: int = PAGE_SIZE, before: int | None = None) -> CapturePage:
-        older = (one for one in reversed(self._present()) if before is None or one.number < before)
+        older = [one for one in reversed(self._present()) if before is None or one.number < before]
         found = list(islice((one for one in older if query.matches(one.capture)), limit))
         captures = tuple(capture for _, capture in found)
-        return CapturePage(captures, before=found[-1].number if len(found) == limit else None)
+        last = found[-1].number if len(found) == limit else None
+        passed = takewhile(lambda one: last is None or one.number >= last, older)
+        return CapturePage(captures, before=last, overlooked=any(query.overlooks(one.capture) for one in passed))
 
     def evictions(self) -> Evictions:
         return self._evictions

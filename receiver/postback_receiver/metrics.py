@@ -21,6 +21,7 @@ _COUNTERS: Final = {
     "truncated": "Stored requests whose body is not all there.",
     "not_answered": "Stored requests to which no answer left whole.",
     "store_failures": "Requests that could not be stored and were answered 503.",
+    "answers_not_kept": "Relayed answers that were sent and could not be stored.",
     "connections": "Connections that the capture port accepted.",
     "connections_refused": "Connections closed to make room for others.",
     "handshakes_failed": "TLS handshakes that came to nothing.",

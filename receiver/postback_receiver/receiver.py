@@ -23,7 +23,7 @@ from postback_receiver.matching import Match, Matcher, to_matcher
 from postback_receiver.memory_store import MemoryStore
 from postback_receiver.order import Key, check_order, key_function
 from postback_receiver.recording import MAX_BODY_BYTES, STALL_TIMEOUT_S
-from postback_receiver.reply import Replies, Reply, same_request
+from postback_receiver.reply import GiveBack, Replies, Reply, same_request, take_from
 from postback_receiver.reply_script import Case, End, ReplyScript, always
 from postback_receiver.server import CLOSE_GRACE_S, CaptureServer
 from postback_receiver.stamps import Clock, SystemClock
@@ -45,6 +45,19 @@ class _Rule:
 
     when: Matcher | None
     replies: Replies
+
+
+class _ByRules:
+    """The replies of an endpoint, by the rule that holds for a request at that moment."""
+
+    def __init__(self, rule_of: Callable[[Capture], _Rule]) -> None:
+        self._rule_of = rule_of
+
+    def __call__(self, capture: Capture) -> Reply:
+        return self.take(capture)[0]
+
+    def take(self, capture: Capture) -> tuple[Reply, GiveBack | None]:
+        return take_from(self._rule_of(capture).replies)(capture)
 
 
 class ReceiverBase:
@@ -81,7 +94,7 @@ class ReceiverBase:
         self._on_arrival = on_arrival
         self._server = CaptureServer(
             kept,
-            [replace(endpoint, replies=partial(self._answer, endpoint.prefix)) for endpoint in endpoints],
+            [replace(endpoint, replies=_ByRules(partial(self._rule, endpoint.prefix))) for endpoint in endpoints],
             host=host,
             port=port,
             ssl_context=ssl_context,
@@ -187,10 +200,8 @@ class ReceiverBase:
             raise ValueError(f"there is no endpoint {wanted!r}; there are: {', '.join(prefixes)}")
         return wanted
 
-    def _answer(self, prefix: str, capture: Capture) -> Reply:
-        rules = self._rules[prefix]
-        rule = next(rule for rule in rules if rule.when is None or rule.when.matches(capture))
-        return rule.replies(capture)
+    def _rule(self, prefix: str, capture: Capture) -> _Rule:
+        return next(rule for rule in self._rules[prefix] if rule.when is None or rule.when.matches(capture))
 
     def _arrived(self, capture: Capture) -> None:
         self._arrivals.add(capture)

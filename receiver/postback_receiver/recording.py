@@ -15,13 +15,13 @@ from typing import Final
 from msgspec.structs import force_setattr, replace
 
 from postback_receiver.capture import Answer, Capture, path_of
-from postback_receiver.capture_request import CaptureRequest, Ending
+from postback_receiver.capture_request import CaptureRequest, RequestEnd
 from postback_receiver.counts import ReceiverCounts
 from postback_receiver.endpoint import Endpoint, EndpointTable
 from postback_receiver.errors import StoreError
 from postback_receiver.lateness import INTERVAL_NS, LatenessGauge
 from postback_receiver.line import Line
-from postback_receiver.reply import Reply, same_request, text_reply
+from postback_receiver.reply import Reply, same_request, take_from, text_reply
 from postback_receiver.stamps import Clock
 from postback_receiver.store import CaptureStore
 
@@ -37,10 +37,9 @@ of peers that are gone without a word."""
 
 _NOT_STORED: Final = text_reply(503, "The request could not be recorded and is not acknowledged. Send it again later.")
 _SCRIPT_FAILED: Final = text_reply(500, "The request was recorded, but the receiver's own reply script failed.")
-_WHOLE: Final = frozenset({Ending.COMPLETE, Ending.UNANSWERED})
 _BROKEN_OFF: Final = {
-    Ending.STALLED: text_reply(408, "The body stopped arriving before its end. What came of it was recorded."),
-    Ending.DECODED: Reply(
+    RequestEnd.STALLED: text_reply(408, "The body stopped arriving before its end. What came of it was recorded."),
+    RequestEnd.DECODED: Reply(
         status=415,
         headers=(("Content-Type", "text/plain; charset=utf-8"), ("Accept-Encoding", "identity")),
         body=b"This body was decompressed on its way to the receiver, which keeps bodies as they were sent."
@@ -52,6 +51,10 @@ Observer = Callable[[Capture], None]
 
 Write = Callable[[Reply], Awaitable[bool]]
 """Answers a request; True when the answer left whole, and as it should be."""
+
+
+Relay = Callable[[Capture], Awaitable[Reply]]
+"""Asks somebody else for the reply to a capture, which is in the store by then. It must not raise."""
 
 
 class Recorder:
@@ -76,6 +79,7 @@ class Recorder:
         self.run = ""
         self._store = store
         self._endpoints = EndpointTable(endpoints)
+        self._take = {prefix: take_from(self._endpoints[prefix].replies) for prefix in self._endpoints.prefixes()}
         self._max_body_bytes = max_body_bytes
         self._clock = clock
         self._new_id = new_id
@@ -83,7 +87,7 @@ class Recorder:
         self._on_capture = on_capture
         self._gauge = LatenessGauge()
         self._captures = self._unmatched = self._malformed = self._truncated = self._not_answered = 0
-        self._store_failures = 0
+        self._store_failures = self._answers_not_kept = 0
         self._faults: Counter[str] = Counter()
         # Most requests get the same reply as the one before, and captures can share what says so.
         self._usual_reply: Reply | None = None
@@ -99,6 +103,7 @@ class Recorder:
             truncated=self._truncated,
             not_answered=self._not_answered,
             store_failures=self._store_failures,
+            answers_not_kept=self._answers_not_kept,
             faults=dict(self._faults),
         )
 
@@ -146,59 +151,112 @@ class Recorder:
             headers=request.headers,
             body=request.body,
             trailers=request.trailers,
-            truncated=request.ending not in _WHOLE and (malformed is None or bool(request.method)),
+            truncated=request.ending is not RequestEnd.COMPLETE
+            and request.ending is not RequestEnd.UNANSWERED
+            and (malformed is None or bool(request.method)),
             malformed=None if malformed is None else malformed.reason,
+            fault=connection.fault,
         )
 
     def choose_reply(self, request: CaptureRequest, capture: Capture) -> Reply | None:
         """Return the reply to plan; None when nobody is left to get it."""
-        if request.ending is Ending.COMPLETE:
-            return self._scripted_reply(capture)
-        if request.malformed is not None and request.ending is not Ending.PEER_LEFT:
+        if request.ending is RequestEnd.COMPLETE:
+            return self._scripted_reply(request, capture)
+        if request.malformed is not None and request.ending is not RequestEnd.PEER_LEFT:
             return text_reply(
                 request.malformed.status,
                 f"This request could not be read as HTTP: {request.malformed.reason}. It was recorded.",
             )
-        if request.ending is Ending.TOO_LARGE:
+        if request.ending is RequestEnd.TOO_LARGE:
             limit = f"This receiver takes bodies of up to {self._max_body_bytes} bytes."
             return text_reply(413, f"{limit} The first {len(capture.body)} bytes were recorded.")
         return _BROKEN_OFF.get(request.ending)
 
-    async def record(self, request: CaptureRequest, capture: Capture, reply: Reply | None, write: Write) -> None:
-        """Keep a capture with the answer it is to get, and only then have that written."""
+    async def record(
+        self, request: CaptureRequest, capture: Capture, reply: Reply | None, write: Write, relay: Relay | None = None
+    ) -> None:
+        """Keep a capture with the answer it is to get, and only then have that written.
+
+        With `relay` it is kept without one, and only then that is asked for the reply.
+        """
         if reply is not None:
             # The capture is nobody's yet, so this saves a copy of everything else in it.
             if reply is not self._usual_reply:
                 self._usual_reply, self._usual_answer = reply, reply.answer
             force_setattr(capture, "answer", self._usual_answer)
             if not reply.is_plain:
-                force_setattr(capture, "fault", reply.fault)
+                force_setattr(capture, "fault", _both(capture.fault, reply.fault))
         try:
             await self._store.append(capture)
         except StoreError as error:
-            self._store_failures += 1
-            _log.error(
-                "A request could not be recorded and was answered 503. %s", error, extra={"event": "store_failure"}
-            )
-            if reply is not None:
+            self._not_stored(request, error)
+            if reply is not None or relay is not None:
                 await write(_NOT_STORED)
             return
         request.connection.last_capture_id = capture.id
         self._count(capture)
         if self._on_arrival is not None:
-            _tell(self._on_arrival, capture)
-        is_sent = reply is not None and await write(reply)
-        # One who had closed its half by then may have been waiting for it; `gone_ns` says so.
-        if is_sent:
-            at_ns, monotonic_ns = self._clock.now_ns(), self._clock.monotonic_ns()
-            self._store.record_answer_sent(capture.id, at_ns, monotonic_ns)
-            if self._on_capture is not None and capture.answer is not None:
-                answer = replace(capture.answer, sent_at_ns=at_ns, sent_ns=monotonic_ns)
-                capture = replace(capture, answer=answer)
-        else:
-            self._not_answered += 1
+            tell(self._on_arrival, capture)
+        if relay is not None:
+            await self._relay(capture, relay, request.connection, write)
+            return
+        is_sent = False
+        try:
+            # One who had closed its half by then may have been waiting for it; `gone_ns` says so.
+            if reply is not None and await write(reply):
+                is_sent = True
+                capture = self._sent(capture)
+        finally:
+            self._settle(capture, is_sent=is_sent)
+
+    def _settle(self, capture: Capture, *, is_sent: bool) -> None:
+        """Count and tell what became of a capture in the store, also when the receiver stopped first."""
+        self._not_answered += not is_sent
         if self._on_capture is not None:
-            _tell(self._on_capture, capture)
+            tell(self._on_capture, capture)
+
+    def _sent(self, capture: Capture) -> Capture:
+        """Note that the answer has left; return the capture with the time, should anybody hear of it."""
+        at_ns, monotonic_ns = self._clock.now_ns(), self._clock.monotonic_ns()
+        self._store.record_answer_sent(capture.id, at_ns, monotonic_ns)
+        if self._on_capture is None or capture.answer is None:
+            return capture
+        return replace(capture, answer=replace(capture.answer, sent_at_ns=at_ns, sent_ns=monotonic_ns))
+
+    def _not_stored(self, request: CaptureRequest, error: StoreError) -> None:
+        self._store_failures += 1
+        _log.error("A request could not be recorded and was answered 503. %s", error, extra={"event": "store_failure"})
+        if request.give_back is not None:
+            request.give_back()
+
+    async def _relay(self, capture: Capture, relay: Relay, line: Line, write: Write) -> None:
+        """Have somebody else's answer written, and add it to the capture."""
+        answer, is_sent = None, False
+        try:
+            reply = await _reply_unless_cut(relay(capture), line)
+            if reply is None:
+                return
+            answer = reply.answer
+            if await write(reply) and answer is not None:
+                is_sent = True
+                answer = replace(answer, sent_at_ns=self._clock.now_ns(), sent_ns=self._clock.monotonic_ns())
+            if answer is not None:
+                await self._record_answer(capture.id, answer)
+        finally:
+            self._settle(replace(capture, answer=answer), is_sent=is_sent)
+
+    async def _record_answer(self, capture_id: str, answer: Answer) -> None:
+        try:
+            await self._store.record_answer(capture_id, answer)
+        except StoreError as error:
+            # Whoever is told of this would send again what somebody else has taken already.
+            self._answers_not_kept += 1
+            _log.error(
+                "The relayed answer to %s was sent, but could not be recorded. %s",
+                capture_id,
+                error,
+                extra={"event": "answer_not_kept"},
+            )
 
     def lost(self, line: Line) -> None:
         """The connection is gone, and what was read from it has been recorded."""
@@ -222,14 +280,17 @@ class Recorder:
         elif capture.endpoint is None:
             self._unmatched += 1
 
-    def _scripted_reply(self, capture: Capture) -> Reply:
+    def _scripted_reply(self, request: CaptureRequest, capture: Capture) -> Reply:
         if capture.endpoint is None:
             known = ", ".join(self.mount + prefix for prefix in self._endpoints.prefixes()) or "none"
             return text_reply(404, f"No endpoint takes this path. Endpoints: {known}. The request was recorded.")
         try:
-            reply = self._endpoints[capture.endpoint].replies(capture)
+            reply, request.give_back = self._take[capture.endpoint](capture)
+            if reply.is_plain:
+                return reply
             # A script settles its replies itself; of other functions, the same request meets the same luck.
-            return reply if reply.is_settled else reply.settled(same_request(capture), 0)
+            reply = reply if reply.is_settled else reply.settled(same_request(capture), 0)
+            return reply.to_head() if request.method == "HEAD" else reply
         except Exception:  # noqa: BLE001 -- somebody else's function
             _log.exception("The reply script of endpoint %s failed; answered 500", capture.endpoint)
             return _SCRIPT_FAILED
@@ -246,7 +307,31 @@ def kind_of_fault(label: str) -> str:
     return " + ".join(part.split(" ")[0] for part in label.split(" + "))
 
 
-def _tell(observer: Observer, capture: Capture) -> None:
+def _both(fault: str | None, other: str | None) -> str | None:
+    return f"{fault} + {other}" if fault and other else fault or other
+
+
+async def _reply_unless_cut(relayed: Awaitable[Reply], line: Line) -> Reply | None:
+    """Wait for a relayed reply; None when we end the connection before it comes.
+
+    When the peer leaves, it is waited for all the same: what the server behind did belongs to the capture.
+    """
+    asked = asyncio.ensure_future(relayed)
+    cut = asyncio.ensure_future(line.gone(due_ns=0))
+    try:
+        await asyncio.wait((asked, cut), return_when=asyncio.FIRST_COMPLETED)
+        if asked.done() or line.gone_ns is not None:
+            return await asked
+        return None
+    finally:
+        # Both have ended by the time this has: a relay says what became of it.
+        for each in (asked, cut):
+            each.cancel()
+        await asyncio.wait((asked, cut))
+
+
+def tell(observer: Observer, capture: Capture) -> None:
+    """Tell an observer of a capture; what it raises is logged, and nothing else comes of it."""
     try:
         observer(capture)
     except Exception:  # noqa: BLE001 -- somebody else's function

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, TypeAlias, cast
+from typing import Final, Protocol, TypeAlias, cast, runtime_checkable
 
 from postback_receiver.answer_plan import Pause, Plan
 from postback_receiver.capture import Answer, Capture, Headers
@@ -85,6 +85,11 @@ class Reply:
         delay = self.delay.drawn(key, turn) if isinstance(self.delay, RandomDelay) else self.delay
         return replace(self, delay=delay, faults=tuple(faults))
 
+    def to_head(self) -> "Reply":
+        """Return it as the answer to a HEAD, which has no body: without the faults that would not show."""
+        shown = tuple(fault for fault in self.faults if not fault.needs_body)
+        return self if len(shown) == len(self.faults) else replace(self, faults=shown)
+
     @property
     def fault(self) -> str | None:
         """What a capture says was done to this answer on purpose; None when nothing is."""
@@ -111,6 +116,26 @@ class Reply:
         return plan
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelayedReply(Reply):
+    """Another server's answer: any final status, header text in latin-1, and no `Content-Type` is added.
+
+    To a HEAD, and with 304, its own `Content-Length` is what it says of a body that does not come; else it is counted.
+    """
+
+    def __post_init__(self) -> None:
+        _check_types(status=self.status, headers=self.headers, body=self.body, delay=self.delay, faults=self.faults)
+        if not 200 <= self.status <= 999:
+            raise ValueError(f"a relayed reply's status is 200 to 999, not {self.status}")
+        for name, value in self.headers:
+            text = name + value
+            # Nobody knows what is in it, so it is not repeated.
+            if not name or max(text) > "\xff" or _FORBIDDEN_IN_HEADER.intersection(text):
+                raise ValueError("a relayed reply's header is latin-1 text without line breaks")
+            if name.lower() in _FRAMING and (self.body or name.lower() != "content-length"):
+                raise ValueError(f"a relayed reply with a body has its {name} counted, not given")
+
+
 def _check_types(*, status: object, headers: object, body: object, delay: object, faults: object) -> None:
     """Raise TypeError for what would only fail once it has to be sent, when nobody is left to be told."""
     if not isinstance(status, int) or isinstance(status, bool):
@@ -133,6 +158,30 @@ def _is_pair(header: object) -> bool:
 
 Replies: TypeAlias = Callable[[Capture], Reply]
 """Chooses the reply to a capture. It runs on the event loop, before the capture is stored, and so must be quick."""
+
+
+GiveBack: TypeAlias = Callable[[], None]
+"""Undoes what choosing a reply used up, since the request could not be recorded and got another answer."""
+
+
+@runtime_checkable
+class CountedReplies(Protocol):
+    """Replies that use something up: a turn of a script, or room within a limit."""
+
+    def __call__(self, capture: Capture) -> Reply:
+        """Choose the reply to a capture."""
+        ...
+
+    def take(self, capture: Capture) -> tuple[Reply, GiveBack | None]:
+        """The same; also what gives back what that used up, None when it used up nothing."""
+        ...
+
+
+def take_from(replies: Replies | CountedReplies) -> Callable[[Capture], tuple[Reply, GiveBack | None]]:
+    """Return what chooses from any replies; of a function of somebody's own nothing can be given back."""
+    if isinstance(replies, CountedReplies):
+        return replies.take
+    return lambda capture: (replies(capture), None)
 
 
 def text_reply(status: int, text: str) -> Reply:

@@ -3,11 +3,12 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias, get_args
 
 from postback_receiver.capture import Capture
 from postback_receiver.matching import Match, to_matcher
-from postback_receiver.reply import Replies, Reply, same_request, text_reply
+from postback_receiver.reply import GiveBack, Replies, Reply, same_request, text_reply
 
 End: TypeAlias = Literal["last", "cycle", "error"]
 """What follows the last reply of a script: that reply again, the first one again, or a 500 that says so."""
@@ -87,13 +88,24 @@ class ReplyScript:
 
     def __call__(self, capture: Capture) -> Reply:
         """The next reply for the event this capture is about."""
+        return self.take(capture)[0]
+
+    def take(self, capture: Capture) -> tuple[Reply, GiveBack]:
+        """The same, and what gives the turn back when the request could not be recorded."""
         key = self._key(capture)
         attempts, turn = self._seen.pop(key, (0, 0))
         case = next((case for case in self._cases if case.holds(capture, attempts + 1)), None)
         self._seen[key] = (attempts + 1, turn if case else turn + 1)
         if len(self._seen) > self._max_keys:
             self._seen.popitem(last=False)
-        return (case.reply if case else self._at(turn)).settled(key, attempts)
+        reply = (case.reply if case else self._at(turn)).settled(key, attempts)
+        return reply, partial(self._give_back, key, 0 if case else 1)
+
+    def _give_back(self, key: str, turns: int) -> None:
+        # An event that was forgotten meanwhile starts anew anyway.
+        if key in self._seen:
+            attempts, turn = self._seen[key]
+            self._seen[key] = (attempts - 1, turn - turns)
 
     def _at(self, turn: int) -> Reply:
         count = len(self._replies)

@@ -30,8 +30,8 @@ MAX_HEAD_BYTES: Final = 2 * 1024 * 1024
 
 END_OF_HEAD: Final = b"\r\n\r\n"
 
-_MAX_KNOWN_NAME: Final = 64
-"""Names of header fields up to this length are remembered."""
+_MAX_KNOWN_FIELD: Final = 256
+"""Header fields up to this length are remembered."""
 
 _BESIDE_TARGET: Final = 64
 """Room in the first line for a method and a version."""
@@ -44,6 +44,8 @@ _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 _BARE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
 _CONTROLS: Final = bytes(byte for byte in (*range(0x20), 0x7F) if byte not in b"\t\r\n")
 _BLANKS: Final = " \t"
+
+_USUAL_METHODS: Final = frozenset({"POST", "GET"})
 
 # The header fields that say where a request ends and what becomes of its connection.
 _TELLING: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect"})
@@ -94,15 +96,14 @@ def parse_head(head: bytes) -> RequestHead | Malformed:
     may_be_long = len(head) > MAX_HEADER_BYTES
     del lines[0]
     for line in lines:
-        name, colon, value = line.partition(":")
-        # A long name is not worth remembering, and may be longer than is allowed.
-        lower = _known_lower_name(name) if len(name) <= _MAX_KNOWN_NAME else _lower_name(name[:MAX_HEADER_BYTES])
-        if not colon or lower is None or len(fields) == MAX_HEADERS or (may_be_long and len(line) > MAX_HEADER_BYTES):
+        # A long field is not worth remembering, and may be longer than is allowed.
+        field = _known_field(line) if len(line) <= _MAX_KNOWN_FIELD else _field(line[: MAX_HEADER_BYTES + 1])
+        if field is None or len(fields) == MAX_HEADERS or (may_be_long and len(line) > MAX_HEADER_BYTES):
             return _refused(_field_fault(line, len(fields) + 1), method, target, version, tuple(fields))
-        value = value.strip(_BLANKS)
-        fields.append((name, value))
-        if lower in _TELLING:
-            telling[lower] = (*telling.get(lower, _NONE), value)
+        pair, told = field
+        fields.append(pair)
+        if told:
+            telling[told] = (*telling.get(told, _NONE), pair[1])
     headers = tuple(fields)
     if (problem := _framing_fault(version, telling)) is not None:
         return _refused(problem, method, target, version, headers)
@@ -160,13 +161,13 @@ def _first_line_fault(method: str, target: str, version: str) -> tuple[str, int]
             fault = "the peer speaks HTTP/2 unasked; this port speaks HTTP/1.1", 505
         else:
             fault = "the version is not HTTP/1.0 or HTTP/1.1", 505
-    elif not _METHOD.fullmatch(method):
+    elif method not in _USUAL_METHODS and not _METHOD.fullmatch(method):
         fault = "the method is not a name of up to 32 letters", 400
     elif len(target) > MAX_TARGET_BYTES:
         fault = f"the target is longer than {MAX_TARGET_BYTES} bytes", 414
     elif " " in target or "\t" in target:
         fault = "there is a blank in the target; one is written %20", 400
-    elif not _TARGET_START.match(target) and method != "CONNECT":
+    elif target[0] != "/" and not _TARGET_START.match(target) and method != "CONNECT":
         fault = "the target is neither a path nor a URL", 400
     return fault
 
@@ -222,8 +223,17 @@ def _lower_name(name: str) -> str | None:
     return name.lower() if _NAME.fullmatch(name) else None
 
 
-# The same few names come again and again.
-_known_lower_name = lru_cache(maxsize=1024)(_lower_name)
+def _field(line: str) -> tuple[tuple[str, str], str] | None:
+    """Return the name and value of a field, and of one that tells the name in small letters; None if it is none."""
+    name, colon, value = line.partition(":")
+    lower = _lower_name(name)
+    if not colon or lower is None:
+        return None
+    return (name, value.strip(_BLANKS)), lower if lower in _TELLING else ""
+
+
+# A sender says the same again and again, but for a length and the like.
+_known_field = lru_cache(maxsize=1024)(_field)
 
 
 def _no_first_line(start: bytes | bytearray) -> str:

@@ -52,7 +52,7 @@ _UNLIMITED = Retention()
 
 
 def capture_size(capture: Capture) -> int:
-    """The bytes that a capture counts for: those of its target, headers, trailers and body."""
+    """The bytes that a capture counts for: those of its target, headers, trailers and body, and not of its answer."""
     fields = chain(*capture.headers, *capture.trailers)
     return len(capture.target) + len(capture.body) + sum(map(len, fields))
 

@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from operator import itemgetter
@@ -17,18 +17,17 @@ from typing import Final, Self, cast
 from msgspec.structs import replace
 
 from postback_receiver.answering import write_answer
-from postback_receiver.capture import Capture
-from postback_receiver.capture_request import CaptureRequest, Ending
+from postback_receiver.capture_request import CaptureRequest, RequestEnd
 from postback_receiver.connection import CaptureConnection
 from postback_receiver.counts import ReceiverCounts
 from postback_receiver.endpoint import Endpoint
 from postback_receiver.errors import ListenError
-from postback_receiver.listening import base_url, listen, most_connections
-from postback_receiver.recording import MAX_BODY_BYTES, STALL_TIMEOUT_S, Observer, Recorder
-from postback_receiver.reply import Reply
+from postback_receiver.listening import base_url, is_among_last, listen, most_connections, most_files
+from postback_receiver.recording import MAX_BODY_BYTES, STALL_TIMEOUT_S, Observer, Recorder, Relay
 from postback_receiver.stamps import Clock, SystemClock, random_id
 from postback_receiver.store import CaptureStore
-from postback_receiver.tls import failed_handshakes, watch_handshakes
+from postback_receiver.tls import failed_by_fault, failed_handshakes, fault_of_tls, watch_handshakes
+from postback_receiver.tls_gate import TlsGate
 
 _log = logging.getLogger(__name__)
 
@@ -38,9 +37,17 @@ HEAD_TIMEOUT_S: Final = 30.0
 CLOSE_GRACE_S: Final = 5.0
 """How long requests in flight may take to finish when the server closes; then their connections are cut."""
 
-Relay = Callable[[Capture], Awaitable[Reply]]
-"""Asks somebody else for the reply to a capture. It is asked before the capture is stored, since the answer is part of
-that, and must not raise."""
+
+_WITHOUT_TLS: Final = "it came without TLS, and this port takes nothing else: send to https://"
+
+_SHARE_OF_HANDSHAKES: Final = 8
+"""One connection of so many may be in its handshake while others that have asked for nothing make room for it."""
+
+_TELL_AGAIN_NS: Final = 60_000_000_000
+"""How often it is said that files run out, at most."""
+
+_RETRY_LISTEN_S: Final = 1.0
+"""How often a port is tried again that somebody else has taken while it was down."""
 
 
 class CaptureServer:
@@ -94,15 +101,18 @@ class CaptureServer:
         self._ssl_context = ssl_context
         self._reuse_port = reuse_port
         self._max_connections = max_connections or most_connections()
+        self._most_files = most_files()
+        self._told_of_shortage_ns: int | None = None
         self._close_grace_s = close_grace_s
         self._relay = relay
         self._closing = False
         self._connections: dict[CaptureConnection, None] = {}
+        self._gates: dict[TlsGate, None] = {}
         self._connection_numbers = itertools.count(1)
         self._all_lost: asyncio.Future[None] | None = None
         self._listener: asyncio.Server | None = None
         self._restart: asyncio.Task[None] | None = None
-        self._connected = self._refused = self._failed_before = 0
+        self._connected = self._refused = self._without_tls = self._failed_before = self._faulty_before = 0
         self._running = AsyncExitStack()
 
     @property
@@ -118,13 +128,23 @@ class CaptureServer:
     @property
     def counts(self) -> ReceiverCounts:
         """What was counted since the server was started."""
+        counts, context = self._recorder.counts, self._ssl_context
+        faults = dict(counts.faults)
+        if (fault := fault_of_tls(context)) and context and (failed := failed_by_fault(context) - self._faulty_before):
+            faults[fault] = faults.get(fault, 0) + failed
         return replace(
-            self._recorder.counts,
+            counts,
             connections=self._connected,
             connections_open=len(self._connections),
             connections_refused=self._refused,
-            handshakes_failed=failed_handshakes(self._ssl_context) - self._failed_before if self._ssl_context else 0,
+            handshakes_failed=failed_handshakes(context) - self._failed_before + self._without_tls if context else 0,
+            faults=faults,
         )
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the port takes connections: not before the start, after the end, or while it is down on purpose."""
+        return self._listener is not None and self._listener.is_serving()
 
     @property
     def run(self) -> str:
@@ -147,6 +167,7 @@ class CaptureServer:
         if self._ssl_context is not None:
             watch_handshakes(self._ssl_context)
             self._failed_before = failed_handshakes(self._ssl_context)
+            self._faulty_before = failed_by_fault(self._ssl_context)
         await self._listen()
         sampler = asyncio.create_task(self._recorder.watch_lateness())
         self._running.push_async_callback(self._store.flush)
@@ -157,16 +178,31 @@ class CaptureServer:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop accepting, let requests in flight finish, cut those that do not, and flush the store."""
+        """Stop accepting, let requests in flight finish, cut those that do not, and flush the store.
+
+        An answer that is late on purpose is waited for when it is due within `close_grace_s`; one that is due later, or
+        never, is cut at once. What is cut was not sent, and its capture says so.
+        """
         await self._running.aclose()
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
+        context = self._ssl_context
+
+        def connect(*, refusal: str | None = None) -> CaptureConnection:
+            return CaptureConnection(self, f"c{next(self._connection_numbers)}", loop, refusal=refusal)
+
+        def refuse() -> CaptureConnection:
+            self._without_tls += 1
+            return connect(refusal=_WITHOUT_TLS)
+
+        def open_gate(context: ssl.SSLContext) -> TlsGate:
+            return TlsGate(context, loop, self._gates, make_room=self._make_room, accept=connect, refuse=refuse)
+
         self._listener = await listen(
-            lambda: CaptureConnection(self, f"c{next(self._connection_numbers)}", loop),
+            connect if context is None else partial(open_gate, context),
             host=self._host,
             port=self._port,
-            ssl_context=self._ssl_context,
             reuse_port=self._reuse_port,
         )
         self._host, self._port = cast("tuple[str, int]", self._listener.sockets[0].getsockname()[:2])
@@ -177,10 +213,18 @@ class CaptureServer:
             self._restart.cancel()
         if self._listener is not None:
             self._listener.close()
-        for end in (CaptureConnection.close_gently, CaptureConnection.cut, CaptureConnection.cancel):
+        self._abort_handshakes()
+        # By the clock that answers are delayed by.
+        closes_ns = SystemClock.monotonic_ns() + round(self._close_grace_s * 1e9)
+        close_gently = partial(CaptureConnection.close_gently, closes_ns=closes_ns)
+        for end in (close_gently, CaptureConnection.cut, CaptureConnection.cancel):
             for connection in list(self._connections):
                 end(connection)
             await self._drain()
+
+    def _abort_handshakes(self) -> None:
+        for gate in list(self._gates):
+            gate.abort()
 
     async def _drain(self) -> None:
         """Wait until all connections are gone, for a while."""
@@ -194,16 +238,53 @@ class CaptureServer:
     def opened(self, connection: CaptureConnection) -> bool:
         """A peer has connected; False to refuse it."""
         self._connected += 1
-        if len(self._connections) >= self._max_connections:
-            # Whoever has waited longest without asking for anything makes room: that is a slowloris, or has gone.
-            self._refused += 1
-            # When all have asked, it is whoever has been sending a body for the longest time.
-            waiting = next((other for other in self._connections if other.is_waiting), None) or self._slowest()
-            if waiting is None:
-                return False
-            waiting.cut()
+        if connection.transport is None or not self._make_room(connection.transport):
+            return False
         self._connections[connection] = None
         return True
+
+    def _make_room(self, transport: asyncio.BaseTransport) -> bool:
+        """Have room for one connection more, before its handshake or after it; False if there is none.
+
+        Whoever has waited longest without asking for anything makes room: that is a slowloris, or has gone. When all
+        have asked, it is whoever has been sending a body for the longest time.
+        """
+        is_full = len(self._connections) + len(self._gates) >= self._max_connections
+        is_short = is_among_last(transport, self._most_files)
+        if is_short:
+            self._tell_of_shortage()
+        if not (is_full or is_short):
+            return True
+        evicted = self._longest_waiting() or self._slowest()
+        match evicted:
+            case None:
+                # It has its file, be that the last one.
+                self._refused += is_full
+                return not is_full
+            case TlsGate():
+                evicted.abort()
+            case CaptureConnection():
+                evicted.cut()
+        self._refused += 1
+        return True
+
+    def _longest_waiting(self) -> TlsGate | CaptureConnection | None:
+        gate = next(iter(self._gates), None)
+        # Were it always one in its handshake, idle connections in large numbers would leave no time for any.
+        if gate is not None and len(self._gates) > self._max_connections // _SHARE_OF_HANDSHAKES:
+            return gate
+        return next((other for other in self._connections if other.is_waiting), None) or gate
+
+    def _tell_of_shortage(self) -> None:
+        now_ns = self.clock.monotonic_ns()
+        if self._told_of_shortage_ns is None or now_ns - self._told_of_shortage_ns > _TELL_AGAIN_NS:
+            self._told_of_shortage_ns = now_ns
+            _log.error(
+                "This process has opened nearly all of the %s files it may: others make room for new connections, and "
+                "some may be lost before they are seen. Raise the limit, as with ulimit -n.",
+                self._most_files,
+                extra={"event": "short_of_files"},
+            )
 
     def _slowest(self) -> CaptureConnection | None:
         since = {other: other.body_since_ns for other in self._connections}
@@ -223,6 +304,7 @@ class CaptureServer:
             return
         if self._listener is not None:
             self._listener.close()
+        self._abort_handshakes()
         for connection in list(self._connections):
             connection.reset()
         if self._restart is not None:
@@ -230,20 +312,27 @@ class CaptureServer:
         self._restart = asyncio.create_task(self._listen_again(for_ns / 1e9))
 
     async def _listen_again(self, after_s: float) -> None:
-        await asyncio.sleep(after_s)
-        try:
-            await self._listen()
-        except ListenError:
-            _log.exception("The receiver was down on purpose and cannot come back")
+        is_told = False
+        while True:
+            await asyncio.sleep(after_s)
+            try:
+                await self._listen()
+            except ListenError as error:
+                after_s = _RETRY_LISTEN_S
+                if not is_told:
+                    _log.error("The receiver was down on purpose and cannot come back; it goes on trying. %s", error)
+                is_told = True
+            else:
+                return
 
     async def handle(self, request: CaptureRequest) -> bool:
         """Record a request and answer it; False when its connection must end."""
         capture = self._recorder.capture_of(request)
-        if self._relay is not None and request.ending is Ending.COMPLETE:
-            reply: Reply | None = await self._relay(capture)
-        else:
-            reply = self._recorder.choose_reply(request, capture)
+        relay = self._relay if request.ending is RequestEnd.COMPLETE else None
+        reply = None if relay else self._recorder.choose_reply(request, capture)
         # After a request that did not end well, nobody knows where the next one would begin.
-        keep_alive = request.keep_alive and request.ending is Ending.COMPLETE and not self._closing
-        await self._recorder.record(request, capture, reply, partial(write_answer, request, keep_alive=keep_alive))
-        return keep_alive
+        keep_alive = request.keep_alive and request.ending is RequestEnd.COMPLETE and not self._closing
+        write = partial(write_answer, request, keep_alive=keep_alive)
+        await self._recorder.record(request, capture, reply, write, relay)
+        # It may have begun to close while an answer was held back.
+        return keep_alive and not self._closing

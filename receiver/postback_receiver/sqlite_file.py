@@ -1,23 +1,26 @@
 """The file behind a SQLite store: telling ours from others, making it, opening it.
 
-A file that is not ours is never touched. SQLite writes an application id and a version into the first hundred bytes of
-a database, so one plain read answers the question before SQLite itself opens anything. Both are set before the file
-is switched to write-ahead logging, and so are in the file proper and not in its log.
+A file that is not ours is never changed. Whose it is, SQLite is asked, through a connection: opening and closing the
+file in any other way makes the system drop every lock that this process holds on it, and then the next program to leave
+takes the log of a receiver at work for nobody's and deletes it.
 """
 
+import errno
 import os
 import sqlite3
+import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Final, Literal, TypeAlias
 
 from postback_receiver.errors import StoreError
 from postback_receiver.sqlite_migrations import MIGRATIONS
-from postback_receiver.sqlite_rows import CREATE_TABLES
+from postback_receiver.sqlite_rows import CREATE_TABLES, VERSION
 
 APPLICATION_ID: Final = int.from_bytes(b"PBKT")
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = VERSION
 
 Durability: TypeAlias = Literal["process", "power"]
 """What a capture outlives once it is acknowledged: the death of the receiver (kill -9 included), or a power cut too."""
@@ -31,13 +34,10 @@ _CACHE_KIB: Final = 8_192
 BUSY_TIMEOUT_S: Final = 5.0
 """How long to wait for another program's lock. Its commits take milliseconds; past this, it is stuck or not ours."""
 
+_RETRY_S: Final = 0.005
+
 OWN_FOLDER: Final = ".postback"
 """The folder stores usually live in, inside somebody's project; we keep what we put there out of their commits."""
-
-_MAGIC = b"SQLite format 3\0"
-_HEADER_SIZE = 100
-_VERSION_FIELD = slice(60, 64)
-_APPLICATION_FIELD = slice(68, 72)
 
 _ADVICE: Final = {
     sqlite3.SQLITE_BUSY: "another program keeps it locked. Close that program, or use another file.",
@@ -53,23 +53,22 @@ _ADVICE: Final = {
 def open_for_writing(path: Path, *, busy_timeout_s: float, durability: Durability = "process") -> sqlite3.Connection:
     """A connection to the store at `path`, which is created or brought up to date; StoreError when that cannot be."""
     with store_errors(path):
-        try:
-            _refuse_what_is_not_ours(path)
-        except FileNotFoundError:
+        if not _is_there(path):
             _make_folder(path.parent)
         connection = sqlite3.connect(
             _uri(path, "rwc"), uri=True, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False
         )
         try:
+            _refuse_what_is_not_ours(connection, path)
+            # What retention evicts must not stay readable in pages that are free.
+            connection.execute("PRAGMA secure_delete = ON")
             _prepare(connection, path)
-            connection.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(connection, busy_timeout_s)
             # What is committed survives the death of this process either way. Only a crash of the whole machine may
             # lose the last commits in the first, which is worth a third of the throughput here.
             connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
             connection.execute(f"PRAGMA fullfsync = {durability == 'power'}")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            # Overwrite what is deleted where that takes no further writing.
-            connection.execute("PRAGMA secure_delete = FAST")
         except BaseException:
             connection.close()
             raise
@@ -79,13 +78,33 @@ def open_for_writing(path: Path, *, busy_timeout_s: float, durability: Durabilit
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """A read-only connection to an existing store; StoreError when there is none."""
     with store_errors(path):
+        if not _is_there(path):
+            raise StoreError(path=str(path), reason="there is no such file. Check the path.")
+        connection = _reading_connection(path)
         try:
-            is_empty = _refuse_what_is_not_ours(path) == 0
-        except FileNotFoundError:
-            raise StoreError(path=str(path), reason="there is no such file. Check the path.") from None
-        if is_empty:
-            raise StoreError(path=str(path), reason="the file is empty; no receiver has written to it yet.")
-        return _reading_connection(path)
+            version = _refuse_what_is_not_ours(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        if version:
+            return connection
+        connection.close()
+        raise StoreError(path=str(path), reason="the file is empty; no receiver has written to it yet.")
+
+
+def is_database(path: Path) -> bool:
+    """Whether a file is a SQLite database, of whomever; OSError when it cannot be looked at.
+
+    SQLite is asked, for the reason above. One that is locked or damaged is a database, too.
+    """
+    if not path.stat().st_size:
+        return False
+    try:
+        with closing(_reading_connection(path)) as connection:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    except sqlite3.Error as error:
+        return error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN}
+    return bool(pages)
 
 
 def schema_version(connection: sqlite3.Connection) -> int:
@@ -124,27 +143,43 @@ def explain(error: sqlite3.Error) -> str:
     return f"{_ADVICE.get(kind, 'SQLite could not do its work.')} (SQLite says: {error})"
 
 
-def _refuse_what_is_not_ours(path: Path) -> int:
+def _is_there(path: Path) -> bool:
+    try:
+        is_folder = S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return False
+    if is_folder:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    return True
+
+
+def _refuse_what_is_not_ours(connection: sqlite3.Connection, path: Path) -> int:
     """The version of a store of ours, 0 for an empty file; StoreError for anything else. Reads, and changes nothing."""
-    with path.open("rb") as file:
-        header = file.read(_HEADER_SIZE)
-    if not header:
-        # A receiver that was killed just after it made the file leaves this behind.
-        return 0
-    if not header.startswith(_MAGIC):
-        raise StoreError(path=str(path), reason=f"{_ADVICE[sqlite3.SQLITE_NOTADB]} It was left as it is.")
-    if int.from_bytes(header[_APPLICATION_FIELD]) != APPLICATION_ID:
+    try:
+        # Asked first: whoever makes the file meanwhile makes all of it at once.
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+            raise
+        raise StoreError(path=str(path), reason=f"{_ADVICE[sqlite3.SQLITE_NOTADB]} It was left as it is.") from None
+    # A receiver that was killed just after it made the file leaves it without a page.
+    if pages and application != APPLICATION_ID:
         raise StoreError(
             path=str(path), reason="it is a SQLite database of another program. Use another file. It was left as it is."
         )
-    version = int.from_bytes(header[_VERSION_FIELD])
+    version = schema_version(connection)
+    _refuse_what_is_newer(version, path)
+    return version
+
+
+def _refuse_what_is_newer(version: int, path: Path) -> None:
     if version > SCHEMA_VERSION:
         raise StoreError(
             path=str(path),
             reason=f"it has version {version}, and this Postback Kit knows versions up to {SCHEMA_VERSION}. "
             "Update Postback Kit, or use another file. It was left as it is.",
         )
-    return version
 
 
 def _make_folder(folder: Path) -> None:
@@ -155,7 +190,7 @@ def _make_folder(folder: Path) -> None:
     if own is None:
         raise StoreError(path=str(folder), reason="there is no such folder. Make it first, or check the path.")
     if not own.exists():
-        own.mkdir()
+        own.mkdir(exist_ok=True)
         (own / ".gitignore").write_text("# Made by Postback Kit: captured traffic may hold secrets.\n*\n")
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -168,6 +203,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     # Another process may have done it while this one waited for the lock.
     version = schema_version(connection)
+    _refuse_what_is_newer(version, path)
     if version == 0:
         for statement in CREATE_TABLES:
             connection.execute(statement)
@@ -180,8 +216,20 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
                 raise StoreError(path=str(path), reason=f"it holds a row that is not a capture: {error}.") from error
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
-    # The version is read from the file proper, where it must not lag behind.
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _write_ahead(connection: sqlite3.Connection, timeout_s: float) -> None:
+    """Switch a file to write-ahead logging; SQLite refuses all but one of those that do so at once."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
 
 
 def _uri(path: Path, mode: str) -> str:

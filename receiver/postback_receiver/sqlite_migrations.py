@@ -7,6 +7,7 @@ from typing import Final
 from msgspec.structs import astuple
 
 from postback_receiver.sqlite_rows import (
+    CREATE_SEGMENT,
     CREATE_TABLES,
     INSERT_CAPTURE,
     RECORD_ENDING,
@@ -31,5 +32,16 @@ def _from_1_to_2(connection: sqlite3.Connection) -> None:
     connection.execute("DROP TABLE capture_1")
 
 
-MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {1: _from_1_to_2}
+def _from_2_to_3(connection: sqlite3.Connection) -> None:
+    """Drops the full-text index, which knew less; it is made anew behind the captures."""
+    tables = connection.execute("SELECT name FROM sqlite_schema WHERE sql LIKE 'CREATE VIRTUAL TABLE%'").fetchall()
+    for [name] in tables:
+        connection.execute(f"DROP TABLE {name}")
+    connection.execute("DELETE FROM indexed")
+    # There already where the file comes from version 1.
+    connection.execute("DROP TABLE IF EXISTS segment")
+    connection.execute(CREATE_SEGMENT)
+
+
+MIGRATIONS: Final[dict[int, Callable[[sqlite3.Connection], None]]] = {1: _from_1_to_2, 2: _from_2_to_3}
 """By the version each one starts from. They run in one transaction, and raise ValueError at a row they cannot read."""

@@ -13,7 +13,8 @@ from postback_receiver.capture_query import PAGE_SIZE, CaptureQuery
 from postback_receiver.errors import MAX_LISTED, CaptureLookupError, StoreError
 from postback_receiver.retention import Evictions
 from postback_receiver.sqlite_file import open_for_reading, schema_version, store_errors
-from postback_receiver.sqlite_search import find, is_encodable
+from postback_receiver.sqlite_index import INT64_MAX
+from postback_receiver.sqlite_search import find, ids_like, is_encodable, overlooks
 from postback_receiver.store import CapturePage, Numbered
 
 PAGE_ROWS: Final = 256
@@ -45,19 +46,19 @@ class SqliteReader:
                 after = page[-1].number
 
     def find(self, id_prefix: str) -> Capture:
-        fitting: list[Capture] = []
+        fitting: list[str] = []
         # SQLite takes no half characters, so no id has any.
         if is_encodable(id_prefix):
             with self._open() as (connection, version):
-                for [seq] in connection.execute(rows.SEQ_OF_ID, {"id": id_prefix}):
-                    for row in connection.execute(rows.SELECT_PAGE[version], (seq - 1, 1)):
-                        return rows.row_to_capture(row).capture
-                values = {"start": id_prefix, "limit": MAX_LISTED + 1}
-                found = connection.execute(rows.SELECT_BY_ID[version], values)
-                fitting = [rows.row_to_capture(row).capture for row in found]
-        if len(fitting) == 1:
-            return fitting[0]
-        raise CaptureLookupError(id_prefix=id_prefix, candidates=[capture.id for capture in fitting])
+                connection.execute("BEGIN")
+                exact = _by_id(connection, version, id_prefix)
+                if exact is not None:
+                    return exact
+                fitting = ids_like(connection, version, id_prefix, MAX_LISTED + 1)
+                only = _by_id(connection, version, fitting[0]) if len(fitting) == 1 else None
+                if only is not None:
+                    return only
+        raise CaptureLookupError(id_prefix=id_prefix, candidates=sorted(fitting))
 
     def count(self) -> int:
         with self._open() as (connection, _):
@@ -67,8 +68,11 @@ class SqliteReader:
         with self._open() as (connection, version):
             connection.execute("BEGIN")
             found = list(islice(find(connection, version, query, before), limit))
+            last = found[-1].number if len(found) == limit else None
+            stop = INT64_MAX if before is None else before - 1
+            overlooked = overlooks(connection, version, query, last or 1, stop)
         captures = tuple(capture for _, capture in found)
-        return CapturePage(captures, before=found[-1].number if len(found) == limit else None)
+        return CapturePage(captures, before=last, overlooked=overlooked)
 
     def evictions(self) -> Evictions:
         with self._open() as (connection, version):
@@ -92,6 +96,13 @@ class SqliteReader:
             except rows.RowError as error:
                 reason = f"it holds a row that is not a capture: {error}."
                 raise StoreError(path=str(self._path), reason=reason) from error
+
+
+def _by_id(connection: sqlite3.Connection, version: int, capture_id: str) -> Capture | None:
+    for [seq] in connection.execute(rows.SEQ_OF_ID, {"id": capture_id}):
+        for row in connection.execute(rows.SELECT_PAGE[version], (seq - 1, 1)):
+            return rows.row_to_capture(row).capture
+    return None
 
 
 def open_store(path: str | Path) -> SqliteReader:

@@ -15,6 +15,17 @@ from postback_receiver.store import Numbered
 SqlValue: TypeAlias = str | bytes | int | None
 Row: TypeAlias = tuple[SqlValue, ...]
 
+VERSION: Final = 3
+"""Of what a file holds, and how. 1 kept less of a capture; 2 had another full-text index."""
+
+# Segments of the full-text index: the first capture whose words are in it, and from which to which capture the words
+# are in the table that is to take its place.
+CREATE_SEGMENT: Final = """
+    CREATE TABLE segment (
+        number INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, new_first_seq INTEGER, new_last_seq INTEGER
+    )
+"""
+
 # The small columns come first: whoever looks only at them does not touch the pages that a long body goes on to. The
 # index is led by the end of an id, which counts up in the ids that a receiver makes: new entries come to lie side by
 # side, where random ones would each change a page of their own.
@@ -62,6 +73,7 @@ CREATE_TABLES: Final = (
         first_seq INTEGER PRIMARY KEY, last_seq INTEGER, oldest_at_ns INTEGER, newest_at_ns INTEGER
     )
     """,
+    CREATE_SEGMENT,
 )
 
 
@@ -120,10 +132,8 @@ _NOT_IN_VERSION_1: Final = {
 _COLUMNS_OF_VERSION_1: Final = ", ".join(f"{_NOT_IN_VERSION_1.get(name, name)} AS {name}" for name in _WHOLE)
 
 # The statements are put together from names in this file alone; values travel as parameters.
-_FROM: Final = {
-    1: f"SELECT {_COLUMNS_OF_VERSION_1} FROM capture",  # noqa: S608
-    2: f"SELECT {_COLUMNS} FROM capture LEFT JOIN ending USING (seq)",  # noqa: S608
-}
+_SELECT: Final = f"SELECT {_COLUMNS} FROM capture LEFT JOIN ending USING (seq)"  # noqa: S608
+_FROM: Final = {1: f"SELECT {_COLUMNS_OF_VERSION_1} FROM capture", 2: _SELECT, VERSION: _SELECT}  # noqa: S608
 SELECT_ALL_OF_VERSION_1: Final = f"SELECT {_COLUMNS_OF_VERSION_1} FROM capture_1 ORDER BY seq"  # noqa: S608
 INSERT_CAPTURE: Final = (
     f"INSERT INTO capture (seq, total_size, {', '.join(_STORED)}) VALUES (?, ?{', ?' * len(_STORED)})"  # noqa: S608
@@ -143,13 +153,12 @@ _CONDITIONS: Final = """
 SELECT_BACKWARDS: Final = {
     version: f"{select} WHERE {_CONDITIONS} ORDER BY seq DESC" for version, select in _FROM.items()
 }
-# Text is compared byte by byte as UTF-8, where U+10FFFF sorts behind every other character. Only the index is read.
-_SEQS_BY_ID: Final = (
-    "SELECT seq FROM capture WHERE id >= :start AND id < :start || char(0x10FFFF) ORDER BY id LIMIT :limit"
-)
-SELECT_BY_ID: Final = {
-    version: f"{select} WHERE seq IN ({_SEQS_BY_ID}) ORDER BY id" for version, select in _FROM.items()
-}
+# Text is compared byte by byte as UTF-8, where U+10FFFF sorts behind every other character.
+SELECT_IDS: Final = """
+    SELECT id FROM capture WHERE seq >= :first AND id >= :start AND id < :start || char(0x10FFFF)
+    ORDER BY seq DESC LIMIT :limit
+"""
+SELECT_ID: Final = "SELECT id FROM capture WHERE seq = ?"
 # The plus keeps SQLite from reckoning that the ends are the same once the ids are, and then reading the whole index.
 SEQ_OF_ID: Final = "SELECT seq FROM capture WHERE substr(id, -8) = substr(:id, -8) AND +id = :id"
 COUNT: Final = "SELECT count(*) FROM capture"
@@ -162,6 +171,9 @@ RECORD_ENDING: Final = """
     INSERT INTO ending (seq, sent_at_ns, sent_ns, gone_ns) VALUES (?, ?, ?, ?)
     ON CONFLICT (seq) DO UPDATE SET sent_at_ns = coalesce(excluded.sent_at_ns, sent_at_ns),
         sent_ns = coalesce(excluded.sent_ns, sent_ns), gone_ns = coalesce(excluded.gone_ns, gone_ns)
+"""
+RECORD_ANSWER: Final = """
+    UPDATE capture SET answer_status = ?, answer_headers = ?, answer_body = ? WHERE seq = ? AND answer_status IS NULL
 """
 KEEP_SETTINGS: Final = "INSERT OR REPLACE INTO endpoint (prefix, settings) VALUES (?, ?)"
 SELECT_SETTINGS: Final = "SELECT prefix, settings FROM endpoint ORDER BY prefix"
@@ -191,6 +203,20 @@ class CaptureRow(msgspec.Struct, frozen=True, gc=False):
     size: int
     columns: Row
     ending: Ending | None
+
+
+class AnswerRow(msgspec.Struct, frozen=True, gc=False):
+    """An answer ready to be written to a capture that was kept without one."""
+
+    capture_id: str
+    columns: Row
+    ending: Ending
+
+
+def answer_to_row(capture_id: str, answer: Answer) -> AnswerRow:
+    """What to write for an answer that became known later."""
+    columns = (answer.status, _encode(answer.headers).decode() if answer.headers else None, answer.body)
+    return AnswerRow(capture_id, columns, Ending(capture_id, answer.sent_at_ns, answer.sent_ns, None))
 
 
 def capture_to_row(capture: Capture) -> CaptureRow:

@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
 from postback_receiver import sqlite_rows as rows
-from postback_receiver.capture import Capture
+from postback_receiver.capture import Answer, Capture
 from postback_receiver.capture_query import PAGE_SIZE, CaptureQuery
 from postback_receiver.errors import StoreError
 from postback_receiver.retention import Evictions, Retention
@@ -94,6 +94,9 @@ class SqliteStore:
 
     def record_answer_sent(self, capture_id: str, at_ns: int, monotonic_ns: int) -> None:
         self._note(rows.Ending(capture_id, at_ns, monotonic_ns, None))
+
+    async def record_answer(self, capture_id: str, answer: Answer) -> None:
+        await self._write(rows.answer_to_row(capture_id, answer))
 
     def record_peer_gone(self, capture_id: str, monotonic_ns: int) -> None:
         self._note(rows.Ending(capture_id, None, None, monotonic_ns))

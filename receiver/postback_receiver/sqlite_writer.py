@@ -19,7 +19,7 @@ from postback_receiver import sqlite_rows as rows
 from postback_receiver.errors import StoreError
 from postback_receiver.retention import Evictions, Kept, Retention, add, evict
 from postback_receiver.sqlite_file import Durability, explain, open_for_writing
-from postback_receiver.sqlite_search import can_index, forget_evicted, index_next
+from postback_receiver.sqlite_index import can_index, forget_next, forget_stretches, index_next
 from postback_receiver.stamps import Clock
 
 _log = logging.getLogger(__name__)
@@ -35,6 +35,12 @@ _KNOWN_IDS: Final = 4096
 
 _EVICTED_AT_ONCE: Final = 256
 
+RENEWAL_INTERVAL_NS: Final = 300 * 1_000_000_000
+"""How often the index is freed of the words of captures that were evicted: as long as some are, it costs seconds."""
+
+LOG_INTERVAL_NS: Final = 10 * 1_000_000_000
+"""How often the log is emptied while captures are evicted; each time waits for the disk."""
+
 # These say that one row is at fault; the rest of its group can still be committed.
 _ROW_ERRORS: Final = (
     sqlite3.IntegrityError,
@@ -46,7 +52,7 @@ _ROW_ERRORS: Final = (
 )
 
 Settings: TypeAlias = tuple[tuple[str, bytes | None], ...]
-Write: TypeAlias = rows.CaptureRow | Settings
+Write: TypeAlias = rows.CaptureRow | rows.AnswerRow | Settings
 Outcome: TypeAlias = StoreError | None
 
 
@@ -64,6 +70,10 @@ class SqliteWriter:
         self._connection.execute("PRAGMA busy_timeout = 0")
         self._can_index = can_index(self._connection)
         self._seqs: dict[str, int] = {}
+        self._renewed_ns: int | None = None
+        self._cleared_ns: int | None = None
+        # What an earlier run evicted may be readable yet in what it left of its log.
+        self._left_traces = retention.is_limited
 
     def commit(self, writes: Sequence[Write], endings: Iterable[rows.Ending]) -> Sequence[Outcome]:
         """Commit a group; what became of each write."""
@@ -89,7 +99,12 @@ class SqliteWriter:
                 self._evict(_EVICTED_AT_ONCE)
                 self._connection.execute("COMMIT")
                 return 0.0
-            return 0.0 if self._can_index and index_next(self._connection, self._clock) else None
+            if self._can_index:
+                # Both, so that neither waits for the other while traffic never pauses.
+                has_forgotten = self._forget_words()
+                if index_next(self._connection, self._clock) or has_forgotten:
+                    return 0.0
+            self._clear_log()
         except sqlite3.Error as error:
             # Nothing is lost by it: another process has the lock, or the disk is full, which an append will tell.
             _log.debug("The capture store %s could not be tidied up: %s", self._path, error)
@@ -99,7 +114,27 @@ class SqliteWriter:
             _log.exception("The capture store %s cannot be indexed; searching it will be slow", self._path)
             self._roll_back()
             self._can_index = False
-            return None
+        return None
+
+    def _forget_words(self) -> bool:
+        now_ns = self._clock.monotonic_ns()
+        may_renew = self._renewed_ns is None or now_ns - self._renewed_ns >= RENEWAL_INTERVAL_NS
+        if not forget_next(self._connection, self._clock, renews=may_renew):
+            return False
+        if may_renew:
+            self._renewed_ns = now_ns
+        self._left_traces = True
+        return True
+
+    def _clear_log(self) -> None:
+        """Empty the write-ahead log, which holds copies of what was evicted; later, if somebody reads just now."""
+        now_ns = self._clock.monotonic_ns()
+        is_early = self._cleared_ns is not None and now_ns - self._cleared_ns < LOG_INTERVAL_NS
+        # With limits the store looks again before long.
+        if self._left_traces and not (is_early and self._retention.is_limited):
+            self._cleared_ns = now_ns
+            [is_busy, *_] = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._left_traces = bool(is_busy)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -161,6 +196,10 @@ class SqliteWriter:
                 seq, total_size = self._last_position()
                 self._connection.execute(rows.INSERT_CAPTURE, (seq + 1, total_size + write.size, *write.columns))
                 self._remember(write.capture_id, seq + 1)
+            elif isinstance(write, rows.AnswerRow):
+                seq_or_none = self._seqs.get(write.capture_id) or self._look_up(write.capture_id)
+                if self._connection.execute(rows.RECORD_ANSWER, (*write.columns, seq_or_none)).rowcount:
+                    self._record_endings([write.ending])
             else:
                 for settings in write:
                     self._connection.execute(rows.KEEP_SETTINGS, settings)
@@ -225,7 +264,8 @@ class SqliteWriter:
                 rows.RECORD_EVICTION, (now.captures, now.bytes, now.oldest_at_ns, now.newest_at_ns)
             )
             if self._can_index:
-                forget_evicted(self._connection, before.captures, now.captures)
+                forget_stretches(self._connection, now.captures)
+            self._left_traces = True
 
     def _kept(self, evicted_size: int) -> Iterator[Kept]:
         before = evicted_size

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from postback_receiver.capture import Capture
+from postback_receiver.capture import Answer, Capture
 from postback_receiver.capture_query import PAGE_SIZE, CaptureQuery
 from postback_receiver.retention import Evictions
 
@@ -16,10 +16,14 @@ class Numbered(NamedTuple):
 
 
 class CapturePage(NamedTuple):
-    """A part of what a search found, newest first; `before` asks for the next part, None when this is the last."""
+    """A part of what a search found, newest first; `before` asks for the next part, None when this is the last.
+
+    `overlooked`: a capture in this part of the store may hold what was looked for beyond where searches for texts look.
+    """
 
     captures: tuple[Capture, ...]
     before: int | None
+    overlooked: bool = False
 
 
 class CaptureReader(Protocol):
@@ -79,6 +83,13 @@ class CaptureStore(CaptureReader, Protocol):
         """Note when the answer to a capture left. Best effort: it never fails and need not survive a crash.
 
         A capture that is unknown, or was kept without an answer, is left as it is.
+        """
+        ...
+
+    async def record_answer(self, capture_id: str, answer: Answer) -> None:
+        """Keep the answer to a capture that was kept without one; returns only once it is as safe as the capture.
+
+        A capture that is unknown, or has an answer, is left as it is.
         """
         ...
 

@@ -1,9 +1,11 @@
 """How a capture is shown in a message: in one line, bounded, without secrets, and with nothing a terminal obeys."""
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
-from postback_receiver.capture import Capture
+from postback_receiver.body_secrets import body_kind, body_secrets
+from postback_receiver.capture import Answer, Capture
 from postback_receiver.secret_names import SECRET_ENDINGS, SECRET_WORDS, named_secret_spans
 
 MAX_LETTERS: Final = 120
@@ -24,14 +26,30 @@ _NAMED: Final = re.compile(
 )
 
 
-def one_line(capture: Capture) -> str:
-    """Method, target, size and answer: what tells one capture from the others."""
+def one_line(capture: Capture, *, is_over: bool = False) -> str:
+    """Method, target, size and answer: what tells one capture from the others.
+
+    `is_over` says that nothing more becomes of it, so that an answer without a time is one that was not sent.
+    """
     if capture.malformed is not None:
         return f"malformed request: {excerpt(capture.malformed)} ({len(capture.body)} bytes)"
-    answer = "not answered" if capture.answer is None else f"answered {capture.answer.status}"
-    fault = f", fault {excerpt(capture.fault)}" if capture.fault else ""
+    notes = [f"{len(capture.body)} bytes"]
+    if capture.truncated:
+        notes.append("truncated")
+    if capture.is_unmatched:
+        notes.append("no endpoint takes this path")
+    notes.append(_answer(capture.answer, is_over=is_over))
+    if capture.fault:
+        notes.append(f"fault {excerpt(capture.fault)}")
     target = excerpt(shown_target(capture.target), limit=_LINE)
-    return f"{excerpt(capture.method)} {target} ({len(capture.body)} bytes, {answer}{fault})"
+    return f"{excerpt(capture.method)} {target} ({', '.join(notes)})"
+
+
+def _answer(answer: Answer | None, *, is_over: bool) -> str:
+    if answer is None:
+        return "not answered"
+    is_lost = is_over and answer.sent_ns is None
+    return f"answer {answer.status} not sent" if is_lost else f"answered {answer.status}"
 
 
 def shown_target(target: str) -> str:
@@ -40,12 +58,23 @@ def shown_target(target: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Text of a body with the values that stand beside the name of a secret hidden."""
-    # The pattern takes its time on a large body, and most have nothing to hide.
+    """Text of a body, or a piece of one, with the values that stand beside the name of a secret hidden."""
+    # Looking takes its time on a large body, and most have nothing to hide. A name may be written with escapes.
     folded = text.casefold()
-    if not any(word in folded for word in SECRET_WORDS):
+    if not any(word in folded for word in (*SECRET_WORDS, "\\u", "%")):
         return text
-    return _with_hidden(text, [found.span("value") for found in _NAMED.finditer(text)])
+    return _with_hidden(text, [*_in_body(text), *(found.span("value") for found in _NAMED.finditer(text))])
+
+
+def _in_body(text: str) -> Iterator[tuple[int, int]]:
+    """Where secrets stand that redaction would hide in a body of this text."""
+    body = text.encode("utf-8", "replace")
+    letters = position = 0
+    for secret in body_secrets(body, body_kind(body, ())):
+        first = letters + len(body[position : secret.first].decode("utf-8", "replace"))
+        letters = first + len(body[secret.first : secret.beyond].decode("utf-8", "replace"))
+        position = secret.beyond
+        yield first, letters
 
 
 def hidden(value: str) -> str:
@@ -56,7 +85,9 @@ def hidden(value: str) -> str:
 def excerpt(text: str, *, at: int = 0, limit: int = MAX_LETTERS) -> str:
     """The part of a text around a place, at most `limit` letters of it; what is no letter is escaped."""
     first = 0 if len(text) <= limit else max(0, min(at - _BEFORE, len(text) - limit))
-    part = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[first : first + limit])
+    part = text[first : first + limit]
+    if not part.isprintable():
+        part = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in part)
     return f"{'…' if first else ''}{part}{'…' if first + limit < len(text) else ''}"
 
 
@@ -78,5 +109,5 @@ def _with_hidden(text: str, spans: list[tuple[int, int]]) -> str:
     for first, beyond in sorted(spans):
         if first >= position:
             shown += text[position:first], _HIDDEN
-            position = beyond
+        position = max(position, beyond)
     return "".join((*shown, text[position:]))

@@ -36,6 +36,12 @@ _server_names: WeakKeyDictionary[ssl.SSLObject, str] = WeakKeyDictionary()
 # An event loop says nothing of a handshake that fails, neither to us nor in a log.
 _failed_handshakes: WeakKeyDictionary[ssl.SSLContext, int] = WeakKeyDictionary()
 
+_faults: WeakKeyDictionary[ssl.SSLContext, TlsFault] = WeakKeyDictionary()
+_failed_by_fault: WeakKeyDictionary[ssl.SSLContext, int] = WeakKeyDictionary()
+
+# With these a handshake ends before the server has shown its certificate, and so met no fault of it.
+_NO_HELLO: Final = frozenset({"HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "WRONG_VERSION_NUMBER", "UNSUPPORTED_PROTOCOL"})
+
 _NO_TRUST: Final = "the client does not trust the certificate"
 _WHY_HANDSHAKES_FAIL: Final = {
     "HTTP_REQUEST": "the client speaks plain HTTP, and the port https://",
@@ -96,6 +102,8 @@ def make_tls(
     if fault == "handshake-abort":
         # Called for every client, also for one that names no host.
         context.sni_callback = _abort_handshake
+    if fault is not None:
+        _faults[context] = fault
     return MadeTls(context=context, ca_pem=authority.cert_pem.bytes())
 
 
@@ -126,6 +134,17 @@ def failed_handshakes(context: ssl.SSLContext) -> int:
     return _failed_handshakes.get(context, 0)
 
 
+def fault_of_tls(context: ssl.SSLContext | None) -> str | None:
+    """What is wrong with a context on purpose, as captures name it, such as `tls-expired`; None when nothing is."""
+    fault = None if context is None else _faults.get(context)
+    return None if fault is None else f"tls-{fault}"
+
+
+def failed_by_fault(context: ssl.SSLContext) -> int:
+    """Of the handshakes that have failed with a context that is watched: those that met its fault."""
+    return _failed_by_fault.get(context, 0)
+
+
 class _WatchedHandshake(ssl.SSLObject):
     def do_handshake(self) -> None:
         try:
@@ -135,6 +154,8 @@ class _WatchedHandshake(ssl.SSLObject):
         except ssl.SSLError as error:
             _failed_handshakes[self.context] = failed_handshakes(self.context) + 1
             reason = error.reason or "unknown reason"
+            if self.context in _faults and reason not in _NO_HELLO:
+                _failed_by_fault[self.context] = failed_by_fault(self.context) + 1
             told = _WHY_HANDSHAKES_FAIL.get(reason)
             words = f"{told} ({reason})" if told else reason
             _log.warning("A TLS handshake failed: %s", words, extra={"event": "handshake_failed"})

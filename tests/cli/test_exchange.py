@@ -1,6 +1,7 @@
 """`export`, `import`, and `list` and `show` with filters, run in this process: what goes out comes in again."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,11 +12,12 @@ from msgspec.structs import replace
 
 from postback_conformance.cli.application import application
 from postback_conformance.cli.capture_options import KEY_VARIABLE
-from postback_conformance.cli.terminal import results
-from postback_conformance.cli.watching import one_line
+from postback_conformance.cli.consoles import results
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.rules.examples import capture
 from postback_receiver import Answer, Capture, SqliteStore, Tls, capture_to_line, write_har
+from postback_receiver.capture_query import MAX_SEARCHED_BYTES
+from postback_receiver.summary import one_line
 
 HEADERS = (("Host", "127.0.0.1:8080"), ("Content-Type", "application/json"))
 GOOD: Final = replace(
@@ -134,7 +136,7 @@ def test_list_notes_what_is_remarkable_and_hides_secrets(postback: Postback) -> 
     # No receiver saw it, so that none can have had no endpoint for it.
     assert "truncated, reset" in table
     elsewhere = replace(CUT, run="r1", fault=None, answer=Answer(status=404))
-    assert one_line(elsewhere).endswith("2 bytes, truncated, no endpoint takes this path  → 404")
+    assert one_line(elsewhere).endswith("(2 bytes, truncated, no endpoint takes this path, answered 404)")
     unmatched = postback("list", fill("b.sqlite", [replace(CUT, run="r1")]))
     assert "truncated, unmatched, reset" in unmatched
     assert "token=[hidden]" in table
@@ -171,6 +173,25 @@ def test_a_key_in_the_environment_makes_exports_comparable(postback: Postback, m
     assert "3 exported\n2 hold [secret:…]" in postback.err
     monkeypatch.setenv(KEY_VARIABLE, "a key of ours")
     assert postback("export", "a.sqlite") == postback("export", "a.sqlite")
+
+
+def test_what_no_secret_can_be_found_in_is_left_out_and_said_to_be(postback: Postback) -> None:
+    zipped = gzip.compress(b'{"token": "hunter2"}')
+    header = ("Content-Encoding", "gzip")
+    fill("a.sqlite", [replace(CUT, body=zipped[:-1], headers=(header,), fault=None, truncated=False)])
+    assert "[left out: " in postback("export", "a.sqlite")
+    assert "1 without a body that cannot be looked through for secrets; --reveal shows it" in postback.err
+    assert "[left out: " in postback("show", "a.sqlite", "cut", "--body-only")
+    assert "[left out: " not in postback("export", "a.sqlite", "--reveal")
+
+
+def test_what_a_search_may_have_overlooked_is_said(postback: Postback) -> None:
+    fill("a.sqlite", [replace(CUT, body=b"x" * MAX_SEARCHED_BYTES + b" here"), GOOD])
+    for command in ("list", "export"):
+        postback(command, "a.sqlite", "--search", "zür")
+        assert "longer than the first 64 KiB that are searched" in postback.err
+        postback(command, "a.sqlite", "--only", "id=good")
+        assert "longer than" not in postback.err
 
 
 def test_the_schema_of_a_line_can_be_printed(postback: Postback) -> None:

@@ -12,8 +12,8 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -23,11 +23,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from command_line import PATIENCE_S, Listen
+from postback_conformance.cli import serving
 from postback_conformance.cli.application import application
 from postback_conformance.cli.listen_flags import forward_of, given, reply_of, retention_of
 from postback_conformance.cli.listen_settings import ListenSettings, ReplyFlags, endpoints_of, why_one_process
 from postback_conformance.cli.operation import Operation
 from postback_conformance.cli.receiving import receiving
+from postback_conformance.cli.serving import serve
 from postback_conformance.cli.supervising import RESTART_DELAYS_S, how_it_ended, restart_delay_s
 from postback_conformance.errors import ConformanceError
 from postback_conformance.receiver_file import (
@@ -179,9 +181,32 @@ class Quiet:
     def __init__(self) -> None:
         self.events: list[str] = []
 
+    def shows(self, level: int) -> bool:
+        _ = level
+        return True
+
     def note(self, event: str, words: str, *, shown: str | None = None, level: int = 20, **facts: object) -> None:
         _ = words, shown, level, facts
         self.events.append(event)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_receiver_that_has_not_come_up_yet_can_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    @asynccontextmanager
+    async def never_up(*_: object, **_more: object) -> AsyncGenerator[None]:
+        os.kill(os.getpid(), number)
+        async with asyncio.timeout(5):
+            await asyncio.Event().wait()
+        yield
+
+    monkeypatch.setattr(serving, "receiving", never_up)
+    before = signal.getsignal(number)
+    serve(settings(tmp_path))
+    assert signal.getsignal(number) == before
+    told = capsys.readouterr().err.splitlines()
+    assert told == ["stopping before it has begun to listen", f"0 captured in {tmp_path / 'c.sqlite'}"]
 
 
 def test_a_relayed_answer_is_answered_and_recorded(tmp_path: Path) -> None:
@@ -246,7 +271,9 @@ def test_readiness_follows_the_store_and_the_stage(tmp_path: Path) -> None:
             assert "the store fails: another program keeps it locked" in reason
         assert await operation.why_unready() is None
         operation.listeners = lambda: 0
-        assert await operation.why_unready() == "no worker listens"
+        assert await operation.why_unready() == "nothing listens on the capture port"
+        operation.listeners, operation.trouble = lambda: 1, lambda: "worker 2 cannot be started"
+        assert await operation.why_unready() == "worker 2 cannot be started"
         operation.stage = "stopping"
         assert await operation.why_unready() == "it is stopping"
         operation.store.close()

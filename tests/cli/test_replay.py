@@ -6,8 +6,6 @@ import json
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -16,8 +14,7 @@ import pytest
 import trustme
 from msgspec.structs import replace
 
-from command_line import COMMAND, PATIENCE_S, Outcome, environment
-from postback_conformance.cli import application
+from command_line import PATIENCE_S, Outcome, Run, Start
 from postback_conformance.rules.examples import capture
 from postback_conformance.traffic import pack_source
 from postback_receiver import Capture, Receiver, Reply, SqliteStore, capture_to_line, write_har
@@ -41,17 +38,9 @@ class Replay(Protocol):
 
 
 @pytest.fixture
-def replay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Replay:
-    """Run the command in this process, which spares a second of imports each time."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_it(*arguments: object) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["postback", "replay", *map(str, arguments)])
-        code, message = application.run()
-        out, err = capfd.readouterr()
-        return Outcome(code, out, err + message)
-
-    return run_it
+def replay(run: Run) -> Replay:
+    """Run `postback replay`."""
+    return lambda *arguments: run("replay", *arguments)
 
 
 def record(path: Path, requests: Sequence[bytes]) -> list[Capture]:
@@ -174,18 +163,15 @@ def test_a_long_dry_run_lists_the_first_requests_without_their_secrets(replay: R
     assert "s3cret" not in outcome.out
 
 
-def test_ctrl_c_ends_it_with_what_was_sent(tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_with_what_was_sent(start: Start, tmp_path: Path) -> None:
     path = ndjson(tmp_path / "c.ndjson", *(replace(capture(at_s=second), id=f"c{second}") for second in (0, 3600)))
     with Receiver() as receiver:
-        command = [*COMMAND, "replay", str(path), "--to", receiver.url]
-        with subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE) as process:
-            receiver.wait_for_count(1, timeout=PATIENCE_S)
-            process.send_signal(signal.SIGINT)
-            told = process.communicate(timeout=PATIENCE_S)[1].decode()
-    assert process.returncode == 130
-    assert "1 of 2 sent again" in told
-    assert "1 not sent, or without an answer, because you stopped it" in told
-    assert "Traceback" not in told
+        process = start("replay", path, "--to", receiver.url)
+        receiver.wait_for_count(1, timeout=PATIENCE_S)
+        outcome = process.end(signal.SIGINT)
+    assert outcome.code == 130
+    assert "1 of 2 sent again" in outcome.err
+    assert "1 not sent, or without an answer, because you stopped it" in outcome.err
 
 
 def test_headers_are_set_and_nobody_listening_ends_with_1(replay: Replay, tmp_path: Path) -> None:

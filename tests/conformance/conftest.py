@@ -30,3 +30,23 @@ def judged_by() -> Callable[[str, str, Iterable[Capture]], tuple[Verdict, ...]]:
         return judge(captures, _read(settings), [find_rule(RULES, rule_id)]).verdicts
 
     return verdicts
+
+
+@pytest.fixture(scope="session")
+def posted() -> Callable[[str, bytes], Capture]:
+    """Makes the capture of a POST to this target with this body."""
+    return lambda target, body: Capture(
+        id="a",
+        endpoint="/",
+        received_at_ns=0,
+        monotonic_ns=0,
+        body_done_ns=0,
+        connection="c1",
+        connection_request=1,
+        remote="",
+        http_version="1.1",
+        method="POST",
+        target=target,
+        headers=(("Host", "localhost"),),
+        body=body,
+    )

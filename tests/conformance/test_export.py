@@ -26,7 +26,7 @@ def export(captures: Sequence[Capture], format: ExportFormat, *, to: str | None 
 
 
 def recorded(method: str = "POST", target: str = "/p", body: bytes = b"", *headers: tuple[str, str]) -> Capture:
-    return capture(body, method=method, target=target, headers=headers)
+    return replace(capture(body, method=method, target=target), headers=headers)
 
 
 SENT = [

@@ -9,7 +9,8 @@ from typing import cast
 import pytest
 
 from postback_conformance.forwarding import Forwarded, Forwarder, relayed_reply
-from postback_receiver import Capture, Reply
+from postback_receiver import Capture
+from postback_receiver.reply import RelayedReply
 from postback_sender import TargetError
 from postback_sender.clock import SystemClock
 from postback_sender.delivery.answer import Answer
@@ -49,6 +50,7 @@ def forwarder(
 ) -> Forwarder:
     return Forwarder(
         f"http://127.0.0.1:{port}{path}",
+        name="here",
         timeout_ns=5 * SECOND_NS,
         clock=SystemClock(),
         tell=told.append,
@@ -95,7 +97,7 @@ class Recording:
                 await writer.wait_closed()
 
 
-def test_what_is_sent_on_has_the_same_bytes_in_the_same_order() -> None:
+def test_what_is_sent_on_has_the_same_bytes_in_the_same_order_and_one_field_more() -> None:
     async def run() -> None:
         told: list[Forwarded] = []
         behind = Recording()
@@ -104,7 +106,7 @@ def test_what_is_sent_on_has_the_same_bytes_in_the_same_order() -> None:
                 forward.take(capture(number))
         assert behind.requests[0] == (
             b"POST /in?n=1&q=%20&\xfc HTTP/1.1\r\nX-Second: b\r\nhost: 127.0.0.1:" + str(port).encode() + b"\r\n"
-            b"x-first: \xfc\xfd\r\nX-Second: a\r\nContent-Length: 4\r\n\r\n\x00\xff{}"
+            b"x-first: \xfc\xfd\r\nX-Second: a\r\nContent-Length: 4\r\nVia: 1.1 postback-here\r\n\r\n\x00\xff{}"
         )
         assert [request.split(b"&")[0] for request in behind.requests] == [b"POST /in?n=%d" % n for n in (1, 2, 3)]
         assert [(each.capture, each.outcome, each.status) for each in told] == [
@@ -161,7 +163,7 @@ def test_a_relayed_answer_is_that_of_the_server_behind() -> None:
             b"2\r\n\x00\xff\r\n0\r\n\r\n"
         )
         async with Recording(answer).serve() as port, forwarder(port, []) as forward:
-            assert await forward.relay(capture()) == Reply(
+            assert await forward.relay(capture()) == RelayedReply(
                 status=409, headers=(("X-A", "1"), ("X-A", "2")), body=b"\x00\xff"
             )
         async with forwarder(port, []) as forward:
@@ -177,16 +179,94 @@ def test_a_relayed_answer_is_that_of_the_server_behind() -> None:
         (Answer(failure=Failure.CONNECTION, detail="refused"), 502, "no connection: refused"),
         (Answer(status=200, failure=Failure.BROKEN_ANSWER, detail="closed"), 502, "broken answer: closed"),
         (Answer(status=200, cut=True), 502, "longer than"),
-        (Answer(status=101), 502, "status"),
+        (Answer(status=101), 502, "its answer 101 is not a final one"),
     ],
 )
 def test_an_answer_that_cannot_be_relayed_is_a_gateway_error(answer: Answer, status: int, says: str) -> None:
-    reply = relayed_reply(answer)
+    reply = relayed_reply(answer, "POST")
     assert reply.status == status
     assert says in reply.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "method", "headers"),
+    [
+        (Answer(status=200, headers=(("X", "a\xe9\xff"), ("Y", ""))), "POST", (("X", "a\xe9\xff"), ("Y", ""))),
+        (Answer(status=999, headers=(("X", "1"),)), "POST", (("X", "1"),)),
+        (
+            Answer(status=200, headers=(("Connection", "close, x-HOP"), ("X-Hop", "1"), ("X", "1"))),
+            "GET",
+            (("X", "1"),),
+        ),
+        (Answer(status=200, headers=(("X Odd", "1"), ("X\xe9", "2"), ("X", "a\rb\0c"))), "GET", (("X", "a b c"),)),
+        (Answer(status=200, headers=(("Content-Length", "1234"),)), "HEAD", (("Content-Length", "1234"),)),
+        (Answer(status=200, headers=(("Transfer-Encoding", "chunked"),)), "HEAD", ()),
+        (Answer(status=200, headers=(("Content-Length", "1"), ("Content-Length", "2"))), "HEAD", ()),
+        (Answer(status=200, headers=(("Content-Length", "many"),)), "HEAD", ()),
+        (Answer(status=204, headers=(("Content-Length", "5"),)), "HEAD", ()),
+        (Answer(status=304, headers=(("content-length", "99"),)), "GET", (("Content-Length", "99"),)),
+        (Answer(status=200, headers=(("Content-Length", "2"),), body=b"OK"), "GET", ()),
+    ],
+    ids=[
+        "obs-text",
+        "999",
+        "named",
+        "no name",
+        "HEAD",
+        "HEAD chunked",
+        "two lengths",
+        "no length",
+        "204",
+        "304",
+        "GET",
+    ],
+)
+def test_a_relayed_reply_keeps_all_but_what_speaks_of_one_connection(
+    answer: Answer, method: str, headers: tuple[tuple[str, str], ...]
+) -> None:
+    assert relayed_reply(answer, method) == RelayedReply(status=answer.status or 0, headers=headers, body=answer.body)
+
+
+def test_what_is_not_relayed_is_not_told_as_forwarded() -> None:
+    async def run() -> None:
+        told: list[Forwarded] = []
+        answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"
+        async with Recording(answer).serve() as port, forwarder(port, told) as forward:
+            assert (await forward.relay(capture())).status == 502
+        assert [(each.outcome, each.status, each.detail) for each in told] == [
+            ("failed", None, "its answer 101 is not a final one")
+        ]
+
+    asyncio.run(run())
+
+
+def test_a_capture_that_nobody_expected_takes_nothing_else_along(caplog: pytest.LogCaptureFixture) -> None:
+    def tell(forwarded: Forwarded) -> None:
+        told.append(forwarded)
+        raise RuntimeError("no more room in the log")
+
+    async def run() -> None:
+        async with Recording().serve() as port:
+            url = f"http://127.0.0.1:{port}"
+            async with Forwarder(url, name="a", timeout_ns=5 * SECOND_NS, clock=SystemClock(), tell=tell) as forward:
+                forward.take(capture(1, target="/\N{EURO SIGN}"))
+                forward.take(capture(2))
+                assert (await forward.relay(capture(3, target="/\N{EURO SIGN}"))).status == 502
+                assert (await forward.relay(capture(4))).status == 200
+
+    told: list[Forwarded] = []
+    asyncio.run(run())
+    assert {each.capture: each.outcome for each in told} == {
+        "id1": "failed",
+        "id2": "forwarded",
+        "id3": "failed",
+        "id4": "forwarded",
+    }
+    assert "Capture id1 could not be sent on" in caplog.text
+    assert {each.detail for each in told} == {"", "an unexpected UnicodeEncodeError"}
 
 
 @pytest.mark.parametrize("url", ["http://example.com/", "http://10.0.0.1/", "ftp://127.0.0.1/", "127.0.0.1:80"])
 def test_a_target_beyond_this_machine_has_to_be_allowed(url: str) -> None:
     with pytest.raises(TargetError):
-        Forwarder(url, timeout_ns=SECOND_NS, clock=SystemClock(), tell=lambda _: None)
+        Forwarder(url, name="here", timeout_ns=SECOND_NS, clock=SystemClock(), tell=lambda _: None)

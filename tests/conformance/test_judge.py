@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from postback_conformance.evidence import Evidence
 from postback_conformance.judge import Judge, judge
 from postback_conformance.rule import Rule, StreamCheck, each_capture
 from postback_conformance.rules import RULES
@@ -25,7 +26,7 @@ GOOD, BAD = capture(b"{}"), capture(b"{", at_s=1)
 
 def rule_that(test: Callable[[Capture], Outcome | None], rule_id: str = "test.rule") -> Rule:
     """Return a rule with this test of each capture."""
-    return replace(WELL_FORMED, id=rule_id, start=each_capture(lambda _notification, capture: test(capture)))
+    return replace(WELL_FORMED, id=rule_id, start=each_capture(lambda evidence: test(evidence.capture)))
 
 
 def crash(*_: object) -> NoReturn:
@@ -35,16 +36,16 @@ def crash(*_: object) -> NoReturn:
 class FailsThenCrashes(StreamCheck):
     """Finds something in a capture, then breaks on the same one."""
 
-    def see(self, capture: Capture) -> Iterator[Outcome]:
-        yield Fail(message="found", expected="x", actual="y", captures=(capture.id,))
+    def see(self, evidence: Evidence) -> Iterator[Outcome]:
+        yield Fail(message="found", expected="x", actual="y", captures=(evidence.capture.id,))
         crash()
 
 
 class CrashesAtTheEnd(StreamCheck):
     """Finds something in every capture, then breaks when asked about the whole."""
 
-    def see(self, capture: Capture) -> Iterator[Outcome]:
-        yield Fail(message="found", expected="x", actual="y", captures=(capture.id,))
+    def see(self, evidence: Evidence) -> Iterator[Outcome]:
+        yield Fail(message="found", expected="x", actual="y", captures=(evidence.capture.id,))
 
     def end(self) -> Iterator[Outcome]:
         crash()

@@ -275,7 +275,7 @@ def test_what_no_reading_of_the_template_explains_shows_when_it_is_rendered(
     assert complaints_on(body, read_settings, body_format=body_format)[-1].partition(": ")[2].startswith(message)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     url=st.text("http:/[]?&=#{}TokenActionId%\\ü", max_size=30),
     body=st.text('{}[]"<>&:,join(items, i.sku)\\Payout\n', max_size=40),

@@ -290,7 +290,7 @@ HOSTILE_TEXT = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     body=st.one_of(HOSTILE_TEXT, st.text(max_size=40)),
     url=HOSTILE_TEXT,
@@ -439,7 +439,7 @@ def test_a_correction_after_which_more_is_to_be_said_is_not_made() -> None:
     assert body_of(fix(notification_of(body, "xml")).notification) == "<a>&amp; {CampaignName}</b>"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(body=HOSTILE_TEXT, body_format=st.sampled_from(tuple(SOUND)))
 def test_nothing_is_written_that_has_more_findings_than_before(body: str, body_format: BodyFormat) -> None:
     try:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from postback_conformance.cli.listen_flags import forward_of
 from postback_conformance.errors import ReceiverFileError
-from postback_conformance.event_keys import KeyKind, event_keys
 from postback_conformance.fault_text import parse_fault
 from postback_conformance.receiver_file import (
     ForwardFile,
@@ -22,7 +21,6 @@ from postback_conformance.receiver_file import (
     parse_receiver_file,
 )
 from postback_conformance.reply_tables import ReplyFile
-from postback_conformance.wanted_answer import Wanted, wanted_answer
 from postback_receiver import (
     Capture,
     Fault,
@@ -40,8 +38,6 @@ from postback_receiver import (
     wrong_content_length,
 )
 from postback_receiver.retention import Retention
-from postback_sender import Notification
-from postback_sender.delivery.policy import DeliveryPolicy, judge_answer
 from postback_sender.quantities import Rate
 
 NOTIFICATION = r"""
@@ -309,119 +305,3 @@ FAULTS = st.one_of(
 @settings(max_examples=60)
 def test_what_a_capture_says_of_a_fault_can_be_written_into_the_settings(fault: Fault) -> None:
     assert parse_fault(fault.label) == fault
-
-
-# Event keys.
-
-
-@pytest.fixture
-def posted(new_capture: Callable[[str, bytes], Capture]) -> Callable[[str, bytes], Capture]:
-    return new_capture
-
-
-@pytest.fixture
-def new_capture() -> Callable[[str, bytes], Capture]:
-    return lambda target, body: Capture(
-        id="a",
-        endpoint="/",
-        received_at_ns=0,
-        monotonic_ns=0,
-        body_done_ns=0,
-        connection="c1",
-        connection_request=1,
-        remote="",
-        http_version="1.1",
-        method="POST",
-        target=target,
-        headers=(("Host", "localhost"),),
-        body=body,
-    )
-
-
-FIRST = ("/postback?click=1", b'{"action": "1", "status": "PENDING"}')
-
-
-@pytest.mark.parametrize(
-    ("target", "body", "alike"),
-    [
-        (*FIRST, {"event", "action", "request"}),
-        ("http://other/postback?click=1", FIRST[1], {"event", "action"}),
-        ("/postback?click=1", b'{"action": "1", "status": "APPROVED"}', {"action"}),
-        ("/postback?click=2", FIRST[1], {"action"}),
-        ("/postback?click=1", b'{"action": "2", "status": "PENDING"}', set[str]()),
-        ("/postback?click=1", b"no such thing", set[str]()),
-    ],
-    ids=[
-        "a resend",
-        "through a tunnel",
-        "another status",
-        "another click",
-        "another action",
-        "not as the template says",
-    ],
-)
-def test_two_requests_are_about_the_same_event_action_or_request(
-    read_settings: Callable[[str], Notification],
-    posted: Callable[[str, bytes], Capture],
-    target: str,
-    body: bytes,
-    alike: set[str],
-) -> None:
-    notification = read_settings(NOTIFICATION)
-    kinds: tuple[KeyKind, ...] = ("event", "action", "request")
-    keys = {kind: event_keys(kind, notification) for kind in kinds}
-    assert {kind for kind in kinds if keys[kind](posted(*FIRST)) == keys[kind](posted(target, body))} == alike
-
-
-def test_without_a_notification_requests_are_told_apart_by_their_bytes(posted: Callable[[str, bytes], Capture]) -> None:
-    key = event_keys("event", None)
-    assert key(posted("/", b"1")) == key(posted("/", b"1")) != key(posted("/", b"2"))
-
-
-# Answers that the settings ask for.
-
-
-@pytest.mark.parametrize(
-    ("written", "success", "error"),
-    [
-        ("", (200, b""), (503, b"")),
-        ('success_response = "OK"', (200, b"OK"), (503, b"")),
-        ('success_response = "OK"\nerror_response = "ERR"', (200, b"OK"), (200, b"ERR")),
-        ('success_response = { status = [202, 200], body_equals = "1" }', (202, b"1"), (503, b"")),
-        ("error_response = { status = 409 }", (200, b""), (409, b"")),
-        ('success_response = { body_regex = "OK" }', (200, b"OK"), (503, b"")),
-    ],
-)
-def test_an_answer_is_the_one_that_the_settings_take_for_it(
-    read_settings: Callable[[str], Notification], written: str, success: tuple[int, bytes], error: tuple[int, bytes]
-) -> None:
-    notification = read_settings(written)
-    assert wanted_answer(notification, "success") == success
-    assert wanted_answer(notification, "error") == error
-    policy = DeliveryPolicy(
-        retry=notification.retry,
-        success_response=notification.success_response,
-        error_response=notification.error_response,
-    )
-    assert judge_answer(policy, *success) is None
-    assert judge_answer(policy, *error) is not None
-
-
-@pytest.mark.parametrize(
-    ("written", "wanted", "reason"),
-    [
-        (
-            'success_response = { body_regex = "^O+K$" }',
-            "success",
-            "the success_response of example.toml has a regular",
-        ),
-        ('error_response = { body_regex = "[0-9]{3}" }', "error", "the error_response of example.toml has a regular"),
-        ('success_response = "O"\nerror_response = "O"', "success", "takes nothing that the other one leaves"),
-        ("error_response = { status = 100 }", "error", "takes nothing"),
-    ],
-)
-def test_where_the_settings_do_not_tell_an_answer_they_say_so(
-    read_settings: Callable[[str], Notification], written: str, wanted: Wanted, reason: str
-) -> None:
-    with pytest.raises(ValueError, match=re.escape(reason)):
-        wanted_answer(read_settings(written), wanted)

@@ -10,7 +10,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from postback_conformance.body_secrets import BodyKind, body_secrets
 from postback_conformance.redaction import (
     SHOWN,
     SecretEnvironment,
@@ -23,6 +22,7 @@ from postback_conformance.redaction import (
 )
 from postback_conformance.rules.examples import capture
 from postback_receiver import Answer
+from postback_receiver.body_secrets import BodyKind, body_secrets
 from postback_receiver.secret_names import is_secret_parameter
 from postback_sender import NotificationSource, parse_notification
 
@@ -46,6 +46,12 @@ def test_other_headers_are_shown(name: str) -> None:
     assert list(redacted_headers([(name, "value")])) == [(name, "value")]
 
 
+def test_a_url_in_a_header_is_looked_into() -> None:
+    assert list(redacted_headers([("Referer", "https://a/?token=abc&x=1")])) == [
+        ("Referer", "https://a/?token=[hidden]&x=1")
+    ]
+
+
 @pytest.mark.parametrize(
     ("target", "shown"),
     [
@@ -60,6 +66,7 @@ def test_other_headers_are_shown(name: str) -> None:
         ("/p?author=me&key_visual=1&click=x", "/p?author=me&key_visual=1&click=x"),
         ("/token=visible/p", "/token=visible/p"),
         ("/p?mail=a:b@example.com", "/p?mail=a:b@example.com"),
+        ("/p?to=https%3A%2F%2Fa%3Ftoken%3Dabc%26x%3D1", "/p?to=https%3A%2F%2Fa%3Ftoken%3D[hidden]%26x%3D1"),
     ],
 )
 def test_parameters_that_carry_secrets_are_hidden(target: str, shown: str) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from postback_conformance.generation import generate
 from postback_conformance.judge import judge
-from postback_conformance.rule import Rule, catalogue
+from postback_conformance.rule import PROFILES, Profile, Rule, catalogue
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, QUERY_SETTINGS, XML_SETTINGS, capture
 from postback_conformance.selection import select
@@ -23,7 +23,16 @@ from postback_sender.notification import Notification
 from postback_sender.postback import render_postback
 
 JudgedBy = Callable[[str, str, Iterable[Capture]], tuple[Verdict, ...]]
+ReadSettings = Callable[[str], Notification]
 
+CLEARING_SETTINGS = 'event = "action_clearing"\n' + JSON_SETTINGS
+CLEARED = b'{"id": "1.2.3", "date": ""}'
+MONEY_SETTINGS = """
+url = "http://127.0.0.1/postback"
+method = "POST"
+body_format = "json"
+body = '{"id": "{ActionId}", "s": "{Status}", "p": "{Payout}", "d": "{DeltaPayout}"}'
+"""
 FORM_SETTINGS = """
 url = "http://127.0.0.1/postback"
 method = "POST"
@@ -76,6 +85,25 @@ any_arrival: SearchStrategy[Capture] = st.builds(
 def test_the_passing_example_passes(rule: Rule, judged_by: JudgedBy) -> None:
     (verdict,) = judged_by(rule.id, rule.passing.settings, rule.passing.captures)
     assert (verdict.outcome, verdict.message) == ("pass", verdict.message)
+
+
+# Of rules whose examples are still to be written anew.
+_NOT_YET_WHOLE = {
+    ("field.money", "field.money-sign"),
+    ("value.null-word", "field.present"),
+    ("value.unescaped", "field.present"),
+    ("value.unreplaced-token", "body.template-shape"),
+}
+
+
+@every_rule
+def test_on_the_passing_example_no_other_rule_fails_either(
+    rule: Rule, read_settings: Callable[[str], Notification]
+) -> None:
+    """What is shown as right is right as a whole."""
+    verdicts = judge(rule.passing.captures, read_settings(rule.passing.settings), RULES).verdicts
+    failed = {one.rule for one in verdicts if one.outcome in {"fail", "error"} and one.level != "INFO"}
+    assert {one for one in failed if (rule.id, one) not in _NOT_YET_WHOLE} == set()
 
 
 @every_rule
@@ -258,11 +286,11 @@ CLAIMS: dict[str, tuple[str, str, tuple[Capture, ...], OutcomeName]] = {
     ),
     "updates of other actions in between make a resend no less certain": (
         "delivery.retry-only-after-error",
-        JSON_SETTINGS,
+        MONEY_SETTINGS,
         (
-            capture(b'{"id": "1", "date": "a"}', status=404),
-            capture(b'{"id": "2", "date": "b"}', at_s=1),
-            capture(b'{"id": "1", "date": "a"}', at_s=2),
+            capture(b'{"id": "1", "s": "PENDING", "p": "8.00", "d": "-2.00"}', status=404),
+            capture(b'{"id": "2", "s": "PENDING", "p": "8.00", "d": "-2.00"}', at_s=1),
+            capture(b'{"id": "1", "s": "PENDING", "p": "8.00", "d": "-2.00"}', at_s=2),
         ),
         "fail",
     ),
@@ -339,7 +367,7 @@ CLAIMS: dict[str, tuple[str, str, tuple[Capture, ...], OutcomeName]] = {
         "not_applicable",
     ),
     "the same bytes after a success may be an earlier state again": (
-        "delivery.retry-only-after-error",
+        "delivery.no-retry-after-success",
         JSON_SETTINGS,
         (capture(b"{}"), capture(b"{}", at_s=1)),
         "inconclusive",
@@ -373,14 +401,14 @@ CLAIMS: dict[str, tuple[str, str, tuple[Capture, ...], OutcomeName]] = {
     ),
     "the sixteenth retry is one too many": (
         "delivery.retry-count",
-        JSON_SETTINGS,
-        tuple(capture(b"{}", status=503, at_s=number) for number in range(17)),
+        CLEARING_SETTINGS,
+        tuple(capture(CLEARED, status=503, at_s=number) for number in range(17)),
         "fail",
     ),
     "without a retry in the settings the first one is too many": (
         "delivery.retry-count",
-        'retry = "none"\n' + JSON_SETTINGS,
-        (capture(b"{}", status=503), capture(b"{}", at_s=1)),
+        'retry = "none"\n' + CLEARING_SETTINGS,
+        (capture(CLEARED, status=503), capture(CLEARED, at_s=1)),
         "fail",
     ),
     "retries are counted anew after a success": (
@@ -473,9 +501,9 @@ def unresolved(url: str) -> str:
         ("http.target", "http://${HOST}/p?a=1", "/base/p?a=1", "pass"),
         ("http.target", "http://h/p?key=${KEY}&a={SubId1}", "/p?key=hunter2&a=1", "pass"),
         ("http.target", "http://h/p?${QUERY}&a=1", "/p?hunter2&a=1", "pass"),
-        ("http.target", "http://h/in/${HOOK}/p", "/in/hunter2/q", "fail"),
-        ("http.target", "http://h/in/${HOOK}/p", "/im/hunter2/p", "fail"),
-        ("http.target", "http://${HOST}/p", "/hunter2", "fail"),
+        ("http.target", "http://h/in/${HOOK}/p?a=1", "/in/hunter2/q?a=1", "fail"),
+        ("http.target", "http://h/in/${HOOK}/p?a=1", "/im/hunter2/p?a=1", "fail"),
+        ("http.target", "http://${HOST}/p?a=1", "/hunter2?a=1", "fail"),
         ("http.target", "http://h/p?${QUERY}&a=1", "/p?hunter2&b=1", "fail"),
         ("http.target", "http://h/p?key=${KEY}&a=1", "/p?key=x&hunter2", "fail"),
         ("http.repeated-parameter", "http://h/p?key=${KEY}&a=1", "/p?key=hunter2&a=1&a=2", "fail"),
@@ -495,9 +523,55 @@ def test_what_the_environment_holds_is_neither_guessed_nor_shown(
 
 
 def test_a_wrong_path_is_shown_up_to_what_the_environment_may_have_put_in(judged_by: JudgedBy) -> None:
-    arrived = capture(method="GET", target="/in/hunter2/q")
-    (verdict,) = judged_by("http.target", unresolved("http://h/in/${HOOK}/{ActionId}/p"), [arrived])
+    arrived = capture(method="GET", target="/in/hunter2/q?a=1")
+    (verdict,) = judged_by("http.target", unresolved("http://h/in/${HOOK}/{ActionId}/p?a={SubId1}"), [arrived])
     assert (verdict.expected, verdict.actual) == ("/in/${HOOK}/{…}/p", "/in/[hidden]")
+
+
+STRAYS = {
+    "a favicon": capture(method="GET", target="/favicon.ico", headers=(), is_framed=False),
+    "a probe": capture(method="HEAD", target="/", headers=()),
+    "a health check": capture(method="GET", target="/health?deep=1", headers=()),
+    "a scanner's form": capture(b"user=admin", method="PUT", target="/login.php"),
+}
+
+
+@pytest.mark.parametrize("settings", [URL_SETTINGS, QUERY_SETTINGS, JSON_SETTINGS, XML_SETTINGS])
+@pytest.mark.parametrize("stray", STRAYS.values(), ids=STRAYS.keys())
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_request_that_is_nothing_of_a_notification_is_blamed_by_no_rule(
+    settings: str, stray: Capture, profile: Profile, read_settings: ReadSettings
+) -> None:
+    verdicts = judge([stray], read_settings(settings), RULES, profile=profile).verdicts
+    told = {verdict.rule: verdict.message for verdict in verdicts if verdict.outcome not in {"pass", "not_applicable"}}
+    assert list(told) == ["http.target"]
+    assert told["http.target"].startswith("not a postback of this notification")
+
+
+@pytest.mark.parametrize(
+    ("target", "outcome"),
+    [
+        ("/a%20b/c?id=1", "pass"),
+        ("/%61%20b/%63?id=1", "pass"),
+        ("/a%2fb/c?id=1", "fail"),
+        ("/a%20b//c/?id=1", "inconclusive"),
+        ("//a%20b/c?id=1", "inconclusive"),
+        ("/a%20b/c/?jd=1", "fail"),
+        ("/a%20b/d?id=1", "fail"),
+        ("/A%20b/c?id=1", "fail"),
+    ],
+)
+def test_paths_are_the_same_when_they_mean_the_same(target: str, outcome: OutcomeName, judged_by: JudgedBy) -> None:
+    text = 'url = "http://h/a b/%63?id={ActionId}"\nmethod = "GET"\n'
+    (verdict,) = judged_by("http.target", text, [capture(method="GET", target=target)])
+    assert (verdict.outcome, verdict.message) == (outcome, verdict.message)
+
+
+@pytest.mark.parametrize("ending", ["/", "//", ""])
+def test_a_slash_at_the_end_of_a_notification_may_get_lost(ending: str, judged_by: JudgedBy) -> None:
+    text = 'url = "http://h//pb/?id={ActionId}"\nmethod = "GET"\n'
+    (verdict,) = judged_by("http.target", text, [capture(method="GET", target=f"/pb{ending}?id=1")])
+    assert verdict.outcome == "inconclusive"
 
 
 def test_a_fault_in_a_form_does_not_repeat_a_secret_field(judged_by: JudgedBy) -> None:

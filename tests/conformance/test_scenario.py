@@ -382,7 +382,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.one_of(st.text(max_size=60), st.lists(WORDS, max_size=30).map(" ".join), st.lists(WORDS).map("\n".join)))
 def test_any_text_is_a_scenario_or_one_error(text: str) -> None:
     try:
@@ -427,7 +427,7 @@ def toml(value: object) -> str:
             return '"' + "".join(f"\\U{ord(letter):08X}" for letter in str(value)) + '"'
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     top=any_table(ScenarioFile),
     action=any_table(ActionFile),

@@ -16,7 +16,9 @@ def test_without_patterns_every_rule_is_used() -> None:
 
 
 def test_patterns_select_and_skip() -> None:
-    assert ids(only=("http.method", "header.*")) == ["header.content-type", "header.custom-present", "http.method"]
+    headers = [rule.id for rule in RULES if rule.id.startswith("header.")]
+    assert "header.content-type" in headers
+    assert ids(only=("http.method", "header.*")) == [*headers, "http.method"]
     assert ids(only=("h*",), skip=("*.method", "header.*")) == ["http.repeated-parameter", "http.target"]
     assert set(ids(skip=("body.*",))) == {rule.id for rule in RULES if not rule.id.startswith("body.")}
 
@@ -24,7 +26,10 @@ def test_patterns_select_and_skip() -> None:
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("body.json.welformed", "no rule is called 'body.json.welformed' (did you mean body.json.well-formed?)"),
+        (
+            "body.json.welformed",
+            "no rule is called 'body.json.welformed' (did you mean body.json.well-formed or body.xml.well-formed",
+        ),
         ("HTTP.METHOD", "no rule is called 'HTTP.METHOD'; `postback rules list` has all"),
         ("zzz*", "no rule is called 'zzz*'; `postback rules list` has all"),
         ("", "no rule is called ''; `postback rules list` has all"),
@@ -45,7 +50,9 @@ def test_a_selection_that_leaves_nothing_is_an_error() -> None:
 
 def test_a_rule_is_found_by_its_whole_id_only() -> None:
     assert find_rule(RULES, "http.method").id == "http.method"
-    with pytest.raises(SelectionError, match=r"no rule is called 'http\.metod' \(did you mean http\.method\?\)"):
+    with pytest.raises(
+        SelectionError, match=r"no rule is called 'http\.metod' \(did you mean http\.method or http\.target\?\)"
+    ):
         find_rule(RULES, "http.metod")
     with pytest.raises(SelectionError):
         find_rule(RULES, "http.*")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
+from fork_server import PATIENCE_S
 from postback_conformance.generation import generate
 from postback_conformance.strategies import actions, events, items, lifecycles, wire_texts
 from postback_sender.action import MAX_MODIFICATIONS, Action, Item, values
@@ -274,6 +275,7 @@ def test_a_seed_means_the_same_in_every_process(tmp_path: Path) -> None:
             capture_output=True,
             check=True,
             text=True,
+            timeout=PATIENCE_S,
         ).stdout
         for program, hash_seed in [(DIGEST, "1"), (DIGEST, "2"), (IMPORTS_MORE + DIGEST, "3")]
     ]

@@ -41,7 +41,7 @@ def sent(notification: Notification, values: dict[str, str]) -> Capture:
 
 @pytest.mark.parametrize("escaping", ["context", "raw"])
 @pytest.mark.parametrize("name", BODIES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(first=wire_texts(max_size=30), second=wire_texts(max_size=30))
 def test_a_value_in_a_body_is_the_one_that_was_sent_or_none(
     name: str, escaping: str, first: str, second: str, read_settings: ReadSettings
@@ -57,7 +57,7 @@ def test_a_value_in_a_body_is_the_one_that_was_sent_or_none(
         assert token_value(notification, arrived, "SubId1") is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(first=wire_texts(max_size=30), last=wire_texts(max_size=30))
 def test_a_value_in_a_url_is_the_one_that_was_sent(first: str, last: str, read_settings: ReadSettings) -> None:
     notification = read_settings("url = 'http://127.0.0.1/p?first={SubId1}&last={Text1}'")

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -105,7 +107,8 @@ def test_a_folder_is_no_traffic(tmp_path: Path) -> None:
 
 def test_a_database_of_somebody_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
-    path.write_bytes(b"SQLite format 3\0" + b"\0" * 100)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE theirs (one)")
     with pytest.raises(StoreError, match=r"other\.db"):
         read(path)
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from fork_server import PATIENCE_S
+
 PARTNER = Path(__file__).with_name("partner")
 
 
@@ -40,6 +42,7 @@ class Environment:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            timeout=PATIENCE_S,
             check=False,
         )
 
@@ -73,7 +76,7 @@ def with_kit(tmp_path_factory: pytest.TempPathFactory, dist: Path) -> Environmen
     (wheel,) = dist.glob("*.whl")
     pip = [sys.executable, "-m", "pip", "--python", str(environment.folder), "--disable-pip-version-check"]
     install = ["install", "--quiet", "--no-index", "--no-deps", "--no-compile", str(wheel)]
-    subprocess.run([*pip, *install], check=True)
+    subprocess.run([*pip, *install], timeout=PATIENCE_S, check=True)
     return environment
 
 

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from fork_server import PATIENCE_S
+
 CHECK = Path(__file__).with_name("check_dist.py")
 
 
 def check(folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, CHECK, folder], capture_output=True, text=True, check=False)
+    command = [sys.executable, str(CHECK), str(folder)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 def test_the_distributions_of_this_repository_are_complete(dist: Path) -> None:

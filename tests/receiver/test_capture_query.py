@@ -21,13 +21,13 @@ from postback_receiver import (
     MemoryStore,
     SqliteStore,
     open_store,
-    search_terms,
+    sqlite_index,
     sqlite_search,
 )
 from postback_receiver.capture_query import content_text, header_text, unescape_markup
-from postback_receiver.search_terms import MAX_INDEXED_BYTES, index_marks, index_text
+from postback_receiver.search_terms import index_text
 from postback_receiver.sqlite_file import open_for_writing
-from postback_receiver.sqlite_search import index_next
+from postback_receiver.sqlite_index import index_next
 from postback_receiver.stamps import Clock
 
 NewCapture = Callable[[str], Capture]
@@ -252,25 +252,12 @@ def index_afresh(path: Path, clock: Clock = STANDING, limit: int | None = None) 
     with closing(open_for_writing(path, busy_timeout_s=1)) as connection:
         connection.execute("DROP TABLE IF EXISTS words_0")
         connection.execute("DELETE FROM indexed")
+        connection.execute("DELETE FROM segment")
         if limit is not None:
             index_next(connection, clock, limit)
             return
         while index_next(connection, clock):
             pass
-
-
-@pytest.mark.parametrize("body", [b"x" * MAX_INDEXED_BYTES + b" here", b"<p>here " + HUGE_NUMBER], ids=["long", "huge"])
-def test_what_cannot_be_indexed_is_found_by_reading_and_keeps_nothing_else_out(tmp_path: Path, body: bytes) -> None:
-    captures = [replace(CAPTURE, id="odd", body=body), *(replace(CAPTURE, id=name, body=b"there") for name in "ab")]
-    path = tmp_path / "captures.db"
-    with closing(SqliteStore(path)) as store:
-        keep(store, captures)
-    index_afresh(path)
-    reader = open_store(path)
-    for query in (CaptureQuery(text="here"), CaptureQuery(values=("here",), headers=(("Host", None),), method="POST")):
-        assert [capture.id for capture in reader.search(query).captures] == ["odd"]
-    assert [capture.id for capture in reader.search(CaptureQuery(text="there")).captures] == ["b", "a"]
-    assert reader.search(CaptureQuery(text="here", method="GET")).captures == ()
 
 
 def test_a_capture_whose_text_cannot_be_told_is_left_out_of_the_index_alone(
@@ -281,7 +268,7 @@ def test_a_capture_whose_text_cannot_be_told_is_left_out_of_the_index_alone(
             raise ValueError("a bug")
         return index_text(capture)
 
-    monkeypatch.setattr(sqlite_search, "index_text", fails_for_one)
+    monkeypatch.setattr(sqlite_index, "index_text", fails_for_one)
     path = tmp_path / "captures.db"
     with closing(SqliteStore(path)) as store:
         keep(store, [replace(CAPTURE, id=name) for name in ("a", "odd", "c", "d")])
@@ -311,31 +298,23 @@ def test_an_error_of_a_query_is_not_taken_for_a_bad_row(tmp_path: Path, monkeypa
 def test_a_transaction_that_indexes_is_bounded_by_captures_bytes_and_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, value: int, step_ns: int
 ) -> None:
-    monkeypatch.setattr(sqlite_search, bound, value)
+    monkeypatch.setattr(sqlite_index, bound, value)
     path = tmp_path / "captures.db"
     with closing(SqliteStore(path)) as store:
         keep(store, [replace(CAPTURE, id=f"{number}", target="/", headers=(), body=b"x" * 500) for number in range(5)])
-    index_afresh(path, TickingClock(step_ns), sqlite_search.INDEX_BATCH)
+    index_afresh(path, TickingClock(step_ns), sqlite_index.INDEX_BATCH)
     with closing(open_for_writing(path, busy_timeout_s=1)) as connection:
         assert connection.execute("SELECT last_seq FROM indexed").fetchall() == [(2,)]
 
 
-def test_no_mark_of_a_long_text_is_remembered() -> None:
-    search_terms.cached_mark.cache_clear()
-    index_marks(replace(CAPTURE, target="/" + "a" * 100_000 + "/b" * 20, method="M" * 100_000, endpoint="/short"))
-    # Endpoint, status, four yes-or-no fields, and the one short prefix.
-    assert search_terms.cached_mark.cache_info().currsize == 7
-
-
-def test_long_paths_are_found_by_their_prefixes(tmp_path: Path) -> None:
-    path = "/a/" + "b" * 5000
-    with closing(SqliteStore(tmp_path / "captures.db")) as store:
-        keep(store, [replace(CAPTURE, id="a", target=f"{path}/c", method="M" * 5000), replace(CAPTURE, id="b")])
-    index_afresh(tmp_path / "captures.db")
-    reader = open_store(tmp_path / "captures.db")
-    for query in (CaptureQuery(path_prefix=path), CaptureQuery(path_prefix="/a"), CaptureQuery(method="M" * 5000)):
-        assert [capture.id for capture in reader.search(query).captures] == ["a"]
-    assert reader.search(CaptureQuery(path_prefix=path[:-1])).captures == ()
+def test_an_answer_that_came_after_its_capture_was_indexed_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "captures.db"
+    with closing(SqliteStore(path)) as store:
+        keep(store, [replace(CAPTURE, id="a", answer=None), replace(CAPTURE, id="b"), replace(CAPTURE, id="c")])
+    index_afresh(path)
+    with closing(SqliteStore(path)) as store:
+        asyncio.run(store.record_answer("a", Answer(status=418)))
+        assert [capture.id for capture in store.search(CaptureQuery(status=418)).captures] == ["a"]
 
 
 @pytest.fixture(autouse=True)

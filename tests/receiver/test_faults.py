@@ -13,16 +13,12 @@ from hypothesis import strategies as st
 from postback_receiver import (
     Capture,
     CaptureServer,
-    Case,
     Endpoint,
     Fault,
-    Headers,
     MemoryStore,
     RandomDelay,
     Receiver,
     Reply,
-    ReplyScript,
-    RequestLimit,
     accepted_then_lost,
     always,
     bad_chunk,
@@ -37,14 +33,12 @@ from postback_receiver import (
     wrong_content_length,
 )
 from postback_receiver.answer_plan import Asked, Pause, Plan, Reset, Send, answer_bytes, sent_bytes
-from postback_receiver.chance import draw
 from postback_receiver.tls import make_tls
 
 REQUEST = b"POST /postback HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"
 BODY = b"OK, thank you"
 PATIENCE_S = 10.0
 DATE = "Mon, 11 May 2026 00:07:27 GMT"
-DATED, OCTETS = f"Date: {DATE}", "Content-Type: application/octet-stream"
 HEAD, _ = answer_bytes(200, (), BODY, Asked(), date=DATE)
 GOOD: Plan = (Send(HEAD, "head"), Send(BODY))
 
@@ -223,55 +217,6 @@ def test_whoever_closes_the_receiver_does_not_wait_for_what_is_held_back(
     assert until_end(connection)[0] == b""
 
 
-# What an answer is made of.
-
-
-@pytest.mark.parametrize(
-    ("status", "headers", "asked", "lines", "sent"),
-    [
-        (200, (), Asked(), ["HTTP/1.1 200 OK", "Content-Length: 2", OCTETS, DATED], b"OK"),
-        (299, (), Asked(), ["HTTP/1.1 299 ", "Content-Length: 2", OCTETS, DATED], b"OK"),
-        (200, (), Asked(is_head=True), ["HTTP/1.1 200 OK", "Content-Length: 2", OCTETS, DATED], b""),
-        (204, (), Asked(), ["HTTP/1.1 204 No Content", DATED], b""),
-        (304, (), Asked(), ["HTTP/1.1 304 Not Modified", DATED], b""),
-        (
-            200,
-            (),
-            Asked((1, 0)),
-            ["HTTP/1.0 200 OK", "Content-Length: 2", OCTETS, "Connection: keep-alive", DATED],
-            b"OK",
-        ),
-        (
-            200,
-            (),
-            Asked(keep_alive=False),
-            ["HTTP/1.1 200 OK", "Content-Length: 2", OCTETS, "Connection: close", DATED],
-            b"OK",
-        ),
-        (
-            200,
-            (("date", "now"), ("A", "1"), ("A", "2")),
-            Asked(),
-            ["HTTP/1.1 200 OK", "date: now", "A: 1", "A: 2", "Content-Length: 2", OCTETS],
-            b"OK",
-        ),
-        (
-            200,
-            (("content-type", "a/b"), ("Connection", "close")),
-            Asked(),
-            ["HTTP/1.1 200 OK", "content-type: a/b", "Connection: close", "Content-Length: 2", DATED],
-            b"OK",
-        ),
-    ],
-    ids=["plain", "no phrase", "HEAD", "204", "304", "HTTP/1.0", "last", "own date", "own type"],
-)
-def test_an_answer_has_what_http_asks_for_and_nothing_twice(
-    status: int, headers: Headers, asked: Asked, lines: list[str], sent: bytes
-) -> None:
-    head, body = answer_bytes(status, headers, b"OK", asked, date=DATE)
-    assert (head.decode().split("\r\n"), body) == ([*lines, "", ""], sent)
-
-
 def test_an_answer_that_says_it_is_the_last_one_is(receiver: Receiver, connect: Callable[[int], socket.socket]) -> None:
     receiver.reply(Reply(headers=(("connection", "Close"),), body=BODY))
     connection = connect(receiver.port)
@@ -279,7 +224,42 @@ def test_an_answer_that_says_it_is_the_last_one_is(receiver: Receiver, connect: 
     assert until_end(connection)[1] == "closed"
 
 
+def test_a_function_of_ones_own_may_leave_its_reply_to_chance(
+    receiver: Receiver, connect: Callable[[int], socket.socket]
+) -> None:
+    receiver.reply(lambda _capture: Reply(body=BODY, faults=(sometimes(reset(), 0), dribble(9, every=0.001))))
+    connection = connect(receiver.port)
+    connection.sendall(REQUEST)
+    assert shown(until_end(connection, open_after=len(WHOLE) + DATE_BYTES)[0]) == WHOLE
+    assert receiver.captures()[0].fault == "dribble 9 bytes per 1ms"
+
+
+def test_a_head_meets_and_is_labelled_with_only_what_shows_without_a_body(
+    listen_on: Callable[..., int], connect: Callable[[int], socket.socket]
+) -> None:
+    handled = SimpleQueue[Capture]()
+    reply = Reply(body=BODY, delay=0.001, faults=(slow_headers(0.01), wrong_content_length(4), reset("mid-body")))
+    connection = connect(listen_on(MemoryStore(), [Endpoint(replies=always(reply))], on_capture=handled.put))
+    connection.sendall(b"HEAD /postback HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert shown(until_end(connection, open_after=len(HEAD))[0]) == RIGHT_HEAD
+    capture = handled.get(timeout=PATIENCE_S)
+    assert capture.fault == "delay 1ms + slow-headers 10ms"
+    assert capture.answer is not None
+    assert capture.answer.sent_ns is not None
+
+
 # What faults make of a plan.
+
+
+def test_what_shows_without_a_body_is_what_a_head_meets() -> None:
+    to_head = {fault.label for fault in EVERY_FAULT if Reply(body=BODY, faults=(fault,)).to_head().faults}
+    assert to_head == {
+        *("never-answer", "slow-headers 20ms", "close", "reset", "reset after-headers", "accepted-then-lost"),
+        *("garbage", "down 50ms"),
+    }
+    head_only: Plan = (Send(HEAD, "head"), Send(b""))
+    for fault in EVERY_FAULT:
+        assert fault.label not in to_head or fault(head_only) != head_only
 
 
 def test_faults_add_up_in_the_order_they_are_written_in() -> None:
@@ -359,6 +339,9 @@ def test_every_fault_takes_every_answer_and_slow_ones_stay_whole(
         (lambda: Reply(body=b"123", faults=(wrong_content_length(-4),)), "at least 4 bytes; this reply has 3"),
         (lambda: Reply(status=204, body=b"OK", faults=(reset("mid-body"),)), "has none, being a 204"),
         (lambda: Reply(status=304, faults=(bad_chunk(),)), "a reply with status 304 has none"),
+        (lambda: Reply(status=204, faults=(wrong_content_length(4),)), "a reply with status 204 has none"),
+        (lambda: Reply(status=204, faults=(close("after-headers"),)), "at least 1 byte; this reply has none"),
+        (lambda: Reply(faults=(close("after-headers"),)), "at least 1 byte; this reply has 0"),
         (lambda: dribble(0, every=1), "1 byte or more, not 0"),
         (lambda: slow_headers(0), "slow_headers: expected seconds, more than 0"),
         (lambda: down(float("nan")), "down: expected seconds"),
@@ -375,122 +358,3 @@ def test_every_fault_takes_every_answer_and_slow_ones_stay_whole(
 def test_what_makes_no_sense_is_refused_with_the_reason(reply: Callable[[], object], complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         reply()
-
-
-# Chance.
-
-
-def test_chance_is_the_same_on_every_run_and_another_with_another_seed(new_capture: Callable[[str], Capture]) -> None:
-    def run(seed: int) -> list[str | None]:
-        reply = Reply(delay=RandomDelay(0.1, 2, seed=seed), faults=(sometimes(reset(), 0.5, seed=seed),))
-        script = always(reply)
-        capture = new_capture("a")
-        return [script(capture).fault for _ in range(20)]
-
-    assert run(1) == run(1) != run(2)
-    # Each turn has luck of its own, and a fault that does not happen is not named.
-    assert len(set(run(1))) == 20
-    assert {(text or "").endswith("reset") for text in run(1)} == {True, False}
-
-
-def test_a_draw_is_what_it_always_was() -> None:
-    """Pinned: a seed in somebody's settings must not mean another run tomorrow."""
-    assert [round(draw(7, "delay", "event", turn), 6) for turn in range(3)] == PINNED
-
-
-PINNED = [0.724203, 0.798844, 0.60854]
-
-
-@given(least=st.floats(0, 10), span=st.floats(0.001, 10), turn=st.integers(0, 10**6), key=st.text())
-@settings(max_examples=40)
-def test_a_random_delay_stays_within_its_bounds(least: float, span: float, turn: int, key: str) -> None:
-    delay = RandomDelay(least, least + span)
-    assert least <= delay.drawn(key, turn) <= least + span
-
-
-def test_of_faults_that_go_by_chance_the_first_that_happens_wins(new_capture: Callable[[str], Capture]) -> None:
-    faults = (sometimes(reset(), 0.3), sometimes(never_answer(), 0.5), dribble(5, every=1))
-    script = always(Reply(body=BODY, faults=faults))
-    seen = {script(new_capture(str(turn))).fault for turn in range(40)}
-    assert seen == {"reset", "never-answer", "dribble 5 bytes per 1s"}
-    with pytest.raises(ValueError, match="write what happens by chance first"):
-        Reply(body=BODY, faults=faults[::-1])
-
-
-def test_a_function_of_ones_own_may_leave_its_reply_to_chance(
-    receiver: Receiver, connect: Callable[[int], socket.socket]
-) -> None:
-    receiver.reply(lambda _capture: Reply(body=BODY, faults=(sometimes(reset(), 0), dribble(9, every=0.001))))
-    connection = connect(receiver.port)
-    connection.sendall(REQUEST)
-    assert shown(until_end(connection, open_after=len(WHOLE) + DATE_BYTES)[0]) == WHOLE
-    assert receiver.captures()[0].fault == "dribble 9 bytes per 1ms"
-
-
-# Which reply.
-
-
-def test_a_case_goes_first_and_leaves_the_sequence_where_it_was(new_capture: Callable[[str], Capture]) -> None:
-    script = ReplyScript(
-        [Reply(status=500), Reply(status=200)],
-        cases=[
-            Case(reply=Reply(status=503), attempts=(1, 2)),
-            Case(reply=Reply(status=409), when=lambda capture: capture.method == "PUT"),
-            Case(reply=Reply(status=410), attempts=(5, None)),
-        ],
-    )
-    capture = new_capture("a")
-    assert [script(capture).status for _ in range(6)] == [503, 503, 500, 200, 410, 410]
-
-
-@pytest.mark.parametrize("attempts", [(0, None), (2, 1), (-1, 3)])
-def test_attempts_that_are_no_range_are_refused(attempts: tuple[int, int | None]) -> None:
-    with pytest.raises(ValueError, match="a range from 1 up"):
-        Case(reply=Reply(), attempts=attempts)
-
-
-# The limit.
-
-
-@given(gaps_ms=st.lists(st.integers(0, 700), max_size=40), count=st.integers(1, 4))
-@settings(max_examples=60)
-def test_no_window_anywhere_holds_more_than_the_limit_and_no_request_is_refused_for_nothing(
-    gaps_ms: list[int], count: int
-) -> None:
-    limit = RequestLimit(always(Reply()), count=count)
-    now_ns, passed = 0, list[int]()
-    for gap_ms in gaps_ms:
-        now_ns += gap_ms * 1_000_000
-        reply = limit(arrived(now_ns))
-        recent = [at_ns for at_ns in passed if now_ns - at_ns <= 1_000_000_000]
-        if reply.status == 200:
-            assert len(recent) < count
-            passed.append(now_ns)
-        else:
-            assert (reply.status, len(recent)) == (429, count)
-            seconds = int(dict(reply.headers)["Retry-After"])
-            # Whoever waits as long as it says gets through.
-            assert recent[0] + 1_000_000_000 < now_ns + seconds * 1_000_000_000
-
-
-def arrived(at_ns: int) -> Capture:
-    return Capture(
-        id="a",
-        endpoint="/",
-        received_at_ns=0,
-        monotonic_ns=at_ns - 5,
-        body_done_ns=at_ns,
-        connection="c1",
-        connection_request=1,
-        remote="",
-        http_version="1.1",
-        method="POST",
-        target="/",
-        headers=(),
-        body=b"",
-    )
-
-
-def test_a_refused_request_uses_up_no_turn() -> None:
-    limit = RequestLimit(ReplyScript([Reply(status=503), Reply(status=202)]), count=1)
-    assert [limit(arrived(at_ns)).status for at_ns in (0, 5, 1_000_000_000, 1_000_000_001)] == [503, 429, 429, 202]

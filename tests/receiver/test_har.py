@@ -293,6 +293,30 @@ def test_the_error_names_the_entry_and_the_place(path: str, value: object, compl
     assert caught.value.pointer.startswith("/log/entries/1/")
 
 
+@pytest.mark.parametrize(
+    ("data", "byte", "complaint"),
+    [
+        pytest.param(b'{"log": NaN}', 8, "at byte 8: expected JSON, got 'NaN}'", id="not a number"),
+        pytest.param(b'\xef\xbb\xbf{"log": NaN}', 11, "at byte 11: expected JSON, got 'NaN}'", id="behind a mark"),
+        pytest.param(b'{"log": {"ent', 13, "at byte 13: expected the rest of the JSON", id="cut"),
+        pytest.param(b'{"log": "\xff"}', 9, "at byte 9: expected JSON, got the byte 0xff", id="no UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_json_names_the_byte(data: bytes, byte: int, complaint: str) -> None:
+    with pytest.raises(HarFormatError) as caught:
+        read_har(data)
+    assert (caught.value.byte, caught.value.entry) == (byte, None)
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://::1/", "http://host:port/", "http:///p"])
+def test_a_url_without_a_server_is_an_error_of_the_archive(url: str) -> None:
+    """It is not judged: nobody sent such a request."""
+    with pytest.raises(HarFormatError) as caught:
+        read_har(archive(CHROME, changed("request/url", url)))
+    assert (caught.value.entry, caught.value.pointer) == (2, "/log/entries/1/request/url")
+
+
 @pytest.mark.parametrize(("data", "pointer"), [(b"[]", ""), (b"{}", "/log"), (b'{"log": {}}', "/log/entries")])
 def test_what_is_no_archive_is_told(data: bytes, pointer: str) -> None:
     with pytest.raises(HarFormatError) as caught:

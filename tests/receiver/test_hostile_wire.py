@@ -10,14 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postback_receiver import CaptureServer, Clock, Endpoint, MemoryStore, SystemClock
-from postback_receiver.capture_request import CaptureRequest, Ending
-from postback_receiver.connection import (
-    MAX_CHUNKED_BYTES,
-    MAX_MALFORMED_BYTES,
-    MAX_QUEUE,
-    MAX_QUEUE_BYTES,
-    CaptureConnection,
-)
+from postback_receiver.capture_request import CaptureRequest, RequestEnd
+from postback_receiver.connection import CaptureConnection
+from postback_receiver.reading import MAX_CHUNKED_BYTES, MAX_MALFORMED_BYTES, MAX_QUEUE, MAX_QUEUE_BYTES
 from postback_receiver.request_body import MAX_FRAMING_PER_BYTE, MAX_TRAILER_BYTES, ChunkedBody
 
 GOOD = b"POST /good HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
@@ -68,7 +63,7 @@ class Recorder:
 
     async def handle(self, request: CaptureRequest) -> bool:
         self.requests.append(request)
-        return request.keep_alive and request.ending is Ending.COMPLETE
+        return request.keep_alive and request.ending is RequestEnd.COMPLETE
 
     def lost(self, connection: CaptureConnection) -> None:
         del connection
@@ -162,8 +157,8 @@ def test_a_body_in_chunks_goes_on_in_turns_and_its_connection_with_the_next_requ
     wire = b"1\r\na\r\n" * (2 * MAX_CHUNKED_BYTES // 6)
     short = asyncio.run(feed([CHUNKED + wire + b"0\r\n\r\n" + GOOD], max_body_bytes=100_000))
     assert [(request.method, len(request.body), request.ending) for request in short] == [
-        ("POST", len(wire) // 6, Ending.COMPLETE),
-        ("POST", 4, Ending.UNANSWERED),
+        ("POST", len(wire) // 6, RequestEnd.COMPLETE),
+        ("POST", 4, RequestEnd.UNANSWERED),
     ]
 
 
@@ -212,7 +207,7 @@ def test_a_connection_reads_ahead_up_to_its_limits_and_keeps_the_rest_in_order(s
 
     requests = asyncio.run(scenario())
     assert [request.target for request in requests] == [f"/{number}" for number in range(100)]
-    assert {(len(request.body), request.ending) for request in requests} == {(size, Ending.COMPLETE)}
+    assert {(len(request.body), request.ending) for request in requests} == {(size, RequestEnd.COMPLETE)}
 
 
 PIECES = st.one_of(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fork_server import PATIENCE_S
 from postback_receiver import open_store
 
 CONNECTIONS = 32
@@ -35,7 +36,7 @@ def test_no_acknowledged_request_is_lost(tmp_path: Path, kill_after: int) -> Non
         try:
             assert process.stdout is not None
             port = int(process.stdout.readline())
-            acknowledged = asyncio.run(_load_until_killed(process, port, kill_after))
+            acknowledged = asyncio.run(asyncio.wait_for(_load_until_killed(process, port, kill_after), PATIENCE_S))
         finally:
             process.kill()
     stored = Counter(capture.target for capture in open_store(path).captures())

@@ -106,3 +106,38 @@ def test_what_is_of_another_type_is_refused_before_there_is_a_request(
 ) -> None:
     with pytest.raises(TypeError, match=told):
         build(**given)
+
+
+def test_a_case_goes_first_and_leaves_the_sequence_where_it_was(new_capture: Callable[[str], Capture]) -> None:
+    script = ReplyScript(
+        [Reply(status=500), Reply(status=200)],
+        cases=[
+            Case(reply=Reply(status=503), attempts=(1, 2)),
+            Case(reply=Reply(status=409), when=lambda capture: capture.method == "PUT"),
+            Case(reply=Reply(status=410), attempts=(5, None)),
+        ],
+    )
+    capture = new_capture("a")
+    assert [script(capture).status for _ in range(6)] == [503, 503, 500, 200, 410, 410]
+
+
+@pytest.mark.parametrize("attempts", [(0, None), (2, 1), (-1, 3)])
+def test_attempts_that_are_no_range_are_refused(attempts: tuple[int, int | None]) -> None:
+    with pytest.raises(ValueError, match="a range from 1 up"):
+        Case(reply=Reply(), attempts=attempts)
+
+
+def test_a_turn_that_is_given_back_is_the_next_one_again(new_capture: Callable[[str], Capture]) -> None:
+    script = ReplyScript(
+        [Reply(status=500), Reply(status=200)], cases=[Case(reply=Reply(status=503), attempts=(1, 1))], max_keys=1
+    )
+    capture = new_capture("a")
+    taken = [script.take(capture) for _ in range(3)]
+    assert [reply.status for reply, _ in taken] == [503, 500, 200]
+    for _, give_back in taken:
+        give_back()
+    assert [script(capture).status for _ in range(2)] == [503, 500]
+    _, too_late = script.take(capture)
+    script(replace(capture, target="/other"))
+    too_late()
+    assert script(capture).status == 503

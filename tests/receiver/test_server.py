@@ -26,8 +26,10 @@ from postback_receiver import (
     SqliteStore,
     StoreError,
     always,
+    new_event_loop,
     reset,
 )
+from postback_receiver import server as server_module
 from postback_receiver.listening import base_url
 
 Serve = Callable[[CaptureServer], CaptureServer]
@@ -263,6 +265,25 @@ def test_the_url_is_one_that_this_machine_can_reach(host: str, url: str) -> None
     assert base_url(host, 80) == url
 
 
+def test_who_gets_the_last_files_is_heard_others_make_room_and_the_log_says_so_once(
+    serve: Serve,
+    exchange: Exchange,
+    connect: Callable[[int], socket.socket],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Every connection has a higher number than that.
+    monkeypatch.setattr("postback_receiver.server.most_files", lambda: 9)
+    server = serve(CaptureServer(MemoryStore(), [Endpoint()]))
+    idle = connect(server.port)
+    assert exchange(server.port, get("/a"))[0].status == 200
+    assert idle.recv(1) == b""
+    assert server.counts.connections_refused == 1
+    assert [record.getMessage()[:54] for record in caplog.records] == [
+        "This process has opened nearly all of the 9 files it m"
+    ]
+
+
 class HoldingStore(MemoryStore):
     """Keeps the senders to /held waiting for their answer until it is released."""
 
@@ -336,6 +357,56 @@ def test_a_request_that_does_not_finish_is_cut_and_recorded_when_the_server_clos
 
     [capture] = asyncio.run(scenario()).captures()
     assert (capture.body, capture.truncated, capture.answer) == (b"half", True, None)
+
+
+def test_closing_waits_for_answers_that_are_due_soon_and_cuts_those_that_are_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    soon, late = (Endpoint(prefix=f"/{delay}", replies=always(Reply(delay=delay))) for delay in (0.1, 60))
+
+    async def scenario() -> tuple[list[bytes], MemoryStore, int]:
+        arrivals: asyncio.Queue[Capture] = asyncio.Queue()
+        store = MemoryStore()
+        async with CaptureServer(store, [soon, late], on_arrival=arrivals.put_nowait) as server:
+            pairs = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
+            for (_, writer), endpoint in zip(pairs, (soon, late), strict=True):
+                writer.write(get(endpoint.prefix))
+                await arrivals.get()
+        answers = [await reader.read() for reader, _ in pairs]
+        for _, writer in pairs:
+            writer.close()
+        return answers, store, server.counts.not_answered
+
+    answers, store, not_answered = asyncio.run(asyncio.wait_for(scenario(), 4))
+    assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK", b""]
+    assert [capture.answer and capture.answer.sent_ns is not None for capture in store.captures()] == [True, False]
+    assert not_answered == 1
+    assert not caplog.records
+
+
+def test_a_port_that_is_down_on_purpose_says_so_and_comes_back_once_it_is_free(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server_module, "_RETRY_LISTEN_S", 0.01)
+
+    async def scenario() -> list[bool]:
+        async with CaptureServer(MemoryStore(), [Endpoint()]) as server:
+            seen = [server.is_listening]
+            server.go_down(1)
+            with socket.create_server(("127.0.0.1", server.port)):
+                seen.append(server.is_listening)
+                while not caplog.records:  # noqa: ASYNC110 -- nobody is told that a port cannot be had yet
+                    await asyncio.sleep(0)
+            while not server.is_listening:  # noqa: ASYNC110 -- nor that it can
+                await asyncio.sleep(0)
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.close()
+            seen.append(server.is_listening)
+        return [*seen, server.is_listening]
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        assert runner.run(asyncio.wait_for(scenario(), 10)) == [True, False, True, False]
+    assert "goes on trying" in caplog.text
 
 
 def test_closing_flushes_the_times_of_answers(sqlite_store: SqliteStore) -> None:

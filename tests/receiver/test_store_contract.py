@@ -141,9 +141,9 @@ def test_an_unclear_id_is_an_error_that_helps(
     assert caught.value.candidates == candidates
 
 
-def test_a_very_unclear_id_lists_only_the_first_few(store: CaptureStore, new_capture: NewCapture) -> None:
+def test_a_very_unclear_id_lists_only_the_newest_few(store: CaptureStore, new_capture: NewCapture) -> None:
     keep(store, *(new_capture(f"{number:03}") for number in range(100)))
-    with pytest.raises(CaptureLookupError, match=r", 019, …\. Give more"):
+    with pytest.raises(CaptureLookupError, match=r": 079, .*, 098, …\. Give more"):
         store.find("0")
 
 
@@ -165,6 +165,24 @@ def test_when_an_answer_left_and_when_the_peer_had_gone_is_noted(store: CaptureS
     assert (answered.answer, answered.gone_ns) == (Answer(status=200, sent_at_ns=17, sent_ns=7), 8)
     assert store.find("b") == replace(unanswered, gone_ns=8)
     assert store.count() == 2
+
+
+def test_an_answer_that_comes_later_is_kept_once(store: CaptureStore, new_capture: NewCapture) -> None:
+    late = Answer(status=202, headers=(("X", "1"),), body=b"\xff", sent_at_ns=17, sent_ns=7)
+
+    async def answer_later() -> None:
+        await store.append(new_capture("a"))
+        await store.append(replace(new_capture("b"), answer=None))
+        for capture_id in ["a", "b", "unknown"]:
+            await store.record_answer(capture_id, late)
+        await store.record_answer("b", Answer(status=500))
+
+    asyncio.run(answer_later())
+    assert [capture.answer for capture in store.captures()] == [Answer(status=200), late]
+    assert [capture.id for capture in store.search(CaptureQuery(status=202)).captures] == ["b"]
+    store.close()
+    with pytest.raises(StoreError, match="it is closed"):
+        asyncio.run(store.record_answer("b", late))
 
 
 def test_reading_goes_on_behind_a_number(store: CaptureStore, new_capture: NewCapture) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import socket
 import ssl
+import struct
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import trustme
@@ -16,8 +18,18 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from postback_receiver import Capture, CaptureServer, Endpoint, MemoryStore, TlsError, new_event_loop
-from postback_receiver.tls import LOCAL_HOSTS, TlsFault, load_tls, make_tls
+from postback_receiver import (
+    Capture,
+    CaptureServer,
+    Endpoint,
+    MemoryStore,
+    ReceiverCounts,
+    Reply,
+    TlsError,
+    always,
+    new_event_loop,
+)
+from postback_receiver.tls import LOCAL_HOSTS, TlsFault, failed_handshakes, load_tls, make_tls
 
 GET = b"GET /p HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -45,13 +57,13 @@ def files(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def ask(
-    context: ssl.SSLContext, client: ssl.SSLContext, host: str = "localhost"
+    context: ssl.SSLContext, client: ssl.SSLContext, host: str = "localhost", endpoint: Endpoint | None = None
 ) -> tuple[bytes, list[Capture], CaptureServer]:
     """Make one request over TLS; the answer's first line, and what was captured."""
 
     async def scenario() -> tuple[bytes, list[Capture], CaptureServer]:
         store = MemoryStore()
-        async with CaptureServer(store, [Endpoint()], ssl_context=context) as server:
+        async with CaptureServer(store, [endpoint or Endpoint()], ssl_context=context) as server:
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=client, server_hostname=host)
             writer.write(GET)
             line = await reader.readline()
@@ -96,6 +108,7 @@ def test_clients_show_a_certificate_when_they_have_to(files: Path, authority: tr
     with suppress(OSError):
         answers.append(ask(context, client)[0])
     assert answers in ([], [b""])
+    assert failed_handshakes(context) == 1
     authority.issue_cert(common_name="sender", organization_name="impact").configure_cert(client)  # pyright: ignore[reportUnknownMemberType]
     line, [capture], _ = ask(context, client)
     assert line == b"HTTP/1.1 200 OK\r\n"
@@ -118,6 +131,39 @@ def test_a_certificate_that_nobody_should_take_is_refused_by_a_careful_client(fa
         ask(made.context, trusting(made.ca_pem))
 
 
+@pytest.mark.parametrize("fault", ["expired", "wrong-host"])
+def test_a_client_that_takes_any_certificate_meets_a_fault_that_its_captures_name(fault: TlsFault) -> None:
+    careless = ssl.create_default_context()
+    careless.check_hostname, careless.verify_mode = False, ssl.CERT_NONE
+    slow = Endpoint(replies=always(Reply(delay=0.001)))
+    line, [capture], server = ask(make_tls(fault=fault).context, careless, endpoint=slow)
+    assert line == b"HTTP/1.1 200 OK\r\n"
+    assert capture.fault == f"tls-{fault} + delay 1ms"
+    assert server.counts.faults == {f"tls-{fault} + delay": 1}
+
+
+@pytest.mark.parametrize("fault", get_args(TlsFault))
+def test_a_handshake_that_fails_counts_its_fault_but_not_one_that_nobody_met(fault: TlsFault) -> None:
+    made = make_tls(fault=fault)
+
+    def knock(port: int) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as connection, pytest.raises((ssl.SSLError, OSError)):
+            trusting(made.ca_pem).wrap_socket(connection, server_hostname="localhost")
+        with socket.create_connection(("127.0.0.1", port)) as connection, suppress(OSError):
+            connection.sendall(GET)
+            connection.recv(1)
+
+    async def scenario() -> ReceiverCounts:
+        async with CaptureServer(MemoryStore(), [Endpoint()], ssl_context=made.context) as server:
+            await asyncio.to_thread(knock, server.port)
+        return server.counts
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        counts = runner.run(scenario())
+    assert counts.handshakes_failed == 2
+    assert counts.faults == {f"tls-{fault}": 1}
+
+
 @pytest.mark.parametrize("new_loop", [new_event_loop, asyncio.new_event_loop], ids=["usual loop", "asyncio"])
 def test_a_handshake_that_fails_is_logged_with_its_reason_and_counted(
     new_loop: Callable[[], asyncio.AbstractEventLoop], caplog: pytest.LogCaptureFixture
@@ -130,18 +176,172 @@ def test_a_handshake_that_fails_is_logged_with_its_reason_and_counted(
     async def scenario() -> int:
         async with CaptureServer(MemoryStore(), [Endpoint()], ssl_context=make_tls().context) as server:
             await asyncio.to_thread(distrust, server.port)
-            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            writer.write(GET)
-            with suppress(ConnectionError):
-                await reader.read()
-            writer.close()
             return server.counts.handshakes_failed
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        assert runner.run(scenario()) == 2
-    told = sorted(record.getMessage() for record in caplog.records)
-    assert told[0].startswith("A TLS handshake failed: the client does not trust the certificate (")
-    assert told[1].startswith("A TLS handshake failed: the client speaks plain HTTP, and the port https:// (")
+        assert runner.run(scenario()) == 1
+    [told] = [record.getMessage() for record in caplog.records]
+    assert told.startswith("A TLS handshake failed: the client does not trust the certificate (")
+
+
+@pytest.mark.parametrize("new_loop", [new_event_loop, asyncio.new_event_loop], ids=["usual loop", "asyncio"])
+def test_who_sends_plain_http_to_https_is_told_so_counted_and_recorded(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def scenario() -> tuple[bytes, list[Capture], ReceiverCounts]:
+        store = MemoryStore()
+        async with CaptureServer(store, [Endpoint()], ssl_context=make_tls().context) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(GET)
+            answer = await reader.read()
+            writer.close()
+            # One that never says a word does not keep the port open.
+            _, silent = await asyncio.open_connection("127.0.0.1", server.port)
+        silent.close()
+        return answer, list(store.captures()), server.counts
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        answer, [capture], counts = runner.run(scenario())
+    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"this port takes nothing else: send to https://" in answer
+    assert (capture.body, capture.tls, capture.answer and capture.answer.status) == (GET, None, 400)
+    assert capture.malformed is not None
+    assert (counts.handshakes_failed, counts.malformed) == (1, 1)
+
+
+@pytest.mark.parametrize("new_loop", [new_event_loop, asyncio.new_event_loop], ids=["usual loop", "asyncio"])
+def test_a_handshake_in_single_bytes_is_one(new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    made = make_tls()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting(made.ca_pem).wrap_bio(incoming, outgoing, server_hostname="localhost")
+
+    async def scenario() -> bytes:
+        async with CaptureServer(MemoryStore(), [Endpoint()], ssl_context=made.context) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+
+            async def until_done(step: Callable[[], object]) -> object:
+                while True:
+                    try:
+                        return step()
+                    except ssl.SSLWantReadError:
+                        for byte in outgoing.read():
+                            writer.write(bytes([byte]))
+                            await asyncio.sleep(0)
+                        incoming.write(await reader.read(65_536))
+
+            await until_done(client.do_handshake)
+            # The request goes out along with the end of the handshake.
+            client.write(GET)
+            answer = await until_done(lambda: client.read(15))
+            writer.close()
+        assert isinstance(answer, bytes)
+        return answer
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        assert runner.run(asyncio.wait_for(scenario(), 10)) == b"HTTP/1.1 200 OK"
+
+
+def ask_over(client: ssl.SSLObject) -> None:
+    client.write(GET)
+
+
+def ask_over_and_end(client: ssl.SSLObject) -> None:
+    client.write(GET)
+    client.unwrap()
+
+
+def shake_hands_and_leave(port: int, parting: Callable[[ssl.SSLObject], object], *, resets: bool) -> None:
+    """Send the end of a handshake in one go with what comes after it, and leave at once."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing)
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                connection.sendall(outgoing.read())
+                incoming.write(connection.recv(65_536))
+        with suppress(ssl.SSLError):
+            parting(client)
+        connection.sendall(outgoing.read())
+        if resets:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize("new_loop", [new_event_loop, asyncio.new_event_loop], ids=["usual loop", "asyncio"])
+@pytest.mark.parametrize(
+    ("parting", "resets", "captured"),
+    [
+        (ssl.SSLObject.version, True, 0),
+        (ask_over, True, 6),
+        (ask_over_and_end, False, 6),
+    ],
+    ids=["silent and reset", "asks and resets", "asks and ends"],
+)
+def test_who_leaves_right_after_the_handshake_leaves_nothing_open(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+    parting: Callable[[ssl.SSLObject], object],
+    resets: bool,  # noqa: FBT001
+    captured: int,
+) -> None:
+    store = MemoryStore()
+
+    async def scenario() -> None:
+        async with CaptureServer(store, [Endpoint()], ssl_context=make_tls().context) as server:
+            for _ in range(6):
+                await asyncio.to_thread(shake_hands_and_leave, server.port, parting, resets=resets)
+            async with asyncio.timeout(5):
+                while server.counts.connections < 6 or server.counts.connections_open:  # noqa: ASYNC110 -- nobody is told
+                    await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(scenario())
+    assert store.count() == captured
+
+
+@pytest.mark.parametrize("new_loop", [new_event_loop, asyncio.new_event_loop], ids=["usual loop", "asyncio"])
+def test_connections_and_handshakes_have_one_limit_and_who_asks_still_gets_through(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    made = make_tls()
+
+    async def is_over(reader: asyncio.StreamReader) -> bool:
+        with suppress(ConnectionError):
+            return await reader.read() == b""
+        return True
+
+    async def scenario() -> None:
+        async with CaptureServer(MemoryStore(), [Endpoint()], ssl_context=made.context, max_connections=4) as server:
+
+            async def knock() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+                return await asyncio.open_connection("127.0.0.1", server.port)
+
+            async def enter() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+                client = trusting(made.ca_pem)
+                return await asyncio.open_connection("127.0.0.1", server.port, ssl=client, server_hostname="localhost")
+
+            async with asyncio.timeout(10):
+                idle = [await enter() for _ in range(3)]
+                silent = [await knock() for _ in range(2)]
+                # The second stands in the place of the first, and then makes room itself, as no idle one has to.
+                assert await is_over(silent[0][0])
+                entered = await enter()
+                assert await is_over(silent[1][0])
+                entered[1].write(GET)
+                assert (await entered[0].readline()).startswith(b"HTTP/1.1 200")
+                assert server.counts.connections_refused == 2
+                # With no handshake left to make room, whoever has been idle longest does.
+                last = await knock()
+                assert await is_over(idle[0][0])
+                assert server.counts.connections_refused == 3
+                for _, writer in (*idle, *silent, entered, last):
+                    writer.close()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(scenario())
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"], ids=["names a host", "names none"])

@@ -59,8 +59,10 @@ def run_and_kill(path: Path, after_lines: int) -> list[list[str]]:
     """Run the worker, kill it after it told so many things, and return all that it told."""
     with subprocess.Popen([sys.executable, "-c", WORKER, str(path)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        told = [process.stdout.readline() for _ in range(after_lines + 1)]
-        process.kill()
+        try:
+            told = [process.stdout.readline() for _ in range(after_lines + 1)]
+        finally:
+            process.kill()
         told += process.stdout.readlines()
     return [line.decode().split() for line in told if line.endswith(b"\n")][1:]
 

@@ -5,12 +5,13 @@ import multiprocessing
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final, cast
 
 import killed_sender
+from fork_server import PATIENCE_S
 from postback_sender import Sender, parse_notification
 from postback_sender.outbox.entry import LoggedAttempt
 from postback_sender.outbox.sqlite_listing import OutboxFile
@@ -37,13 +38,12 @@ class Endpoint:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.serving.add(cast("asyncio.Task[None]", asyncio.current_task()))
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
+        with closing(writer), suppress(asyncio.IncompleteReadError, ConnectionError):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 status = STATUSES[self.arrivals.total() % len(STATUSES)]
                 self.arrivals[head.split(b" ")[1].decode()] += 1
                 self.changed.set()
                 writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
-        writer.close()
 
 
 async def run_and_kill(endpoint: Endpoint, path: Path, port: int, generation: int, chance: random.Random) -> set[str]:
@@ -68,7 +68,7 @@ async def run_and_kill(endpoint: Endpoint, path: Path, port: int, generation: in
         await endpoint.changed.wait()
     process.kill()
     loop.remove_reader(hearing.fileno())
-    await asyncio.to_thread(process.join)
+    await asyncio.to_thread(process.join, PATIENCE_S)
     # What it had said before it was killed counts as well.
     accepted.update(heard(hearing))
     hearing.close()
@@ -87,9 +87,15 @@ async def with_endpoint(work: Callable[[Endpoint, int], Awaitable[None]]) -> Cou
     """Return what arrived at an endpoint while the work was done."""
     endpoint = Endpoint()
     server = await asyncio.start_server(endpoint.serve, "127.0.0.1", 0)
-    async with server, asyncio.timeout(120):
-        await work(endpoint, server.sockets[0].getsockname()[1])
-        await asyncio.wait(endpoint.serving)
+    async with server:
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await work(endpoint, server.sockets[0].getsockname()[1])
+                await asyncio.wait(endpoint.serving)
+        finally:
+            # A server ends when its last connection has.
+            for task in endpoint.serving:
+                task.cancel()
     return endpoint.arrivals
 
 

@@ -29,8 +29,8 @@ FORMATS: tuple[Format, ...] = ("json", "xml", "query", "url")
 anything = st.text(st.one_of(st.characters(), st.sampled_from('\0\x1f\x7f\ud800\udfff"\\<&]>\ufffe')), max_size=8)
 rows = st.dictionaries(st.sampled_from(sorted(name.removeprefix("*.") for name in KNOWN)), anything, max_size=4)
 # Templates and lives with orders of a thousand lines take their time to draw, more so on a busy machine.
-slow = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-few = settings(slow, max_examples=15)
+slow = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+few = settings(slow, max_examples=10)
 of_each_format = pytest.mark.parametrize("text_format", FORMATS)
 
 

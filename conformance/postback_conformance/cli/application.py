@@ -29,7 +29,8 @@ _LOADED_WHEN_USED = {
     "import": "postback_conformance.cli.importing",
     "replay": "postback_conformance.cli.replaying",
     "check": "postback_conformance.cli.judging",
-    "rules": "postback_conformance.cli.judging",
+    "conform": "postback_conformance.cli.conforming",
+    "rules": "postback_conformance.cli.rules",
 }
 
 

@@ -10,9 +10,14 @@ import typer
 from postback_conformance.errors import ConformanceError
 from postback_conformance.export import ExportFormat
 from postback_conformance.redaction import Hide, keyed_hashes
+from postback_receiver.capture_query import MAX_SEARCHED_BYTES
 from postback_sender.replay.request import Destination
 
 KEY_VARIABLE: Final = "POSTBACK_REDACTION_KEY"
+OVERLOOKED: Final = (
+    f"some captures are longer than the first {MAX_SEARCHED_BYTES >> 10} KiB that are searched; "
+    "--only body~REGEX reads them whole"
+)
 
 CapturesArgument = Annotated[
     Path, typer.Argument(metavar="STORE", help="What `listen` writes; NDJSON or HAR, too.", show_default=False)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from postback_conformance.capture_filter import parse_filters
 from postback_conformance.cli.capture_options import (
+    OVERLOOKED,
     CapturesArgument,
     OnlyOption,
     RevealOption,
@@ -60,8 +61,10 @@ def _list(
     """List the captures of a store, the latest last. Exit code 4 when there are some, but none as asked for."""
     filters = parse_filters(only or (), search)
     with open_traffic(store) as traffic:
-        captures, are_more = latest(traffic, filters, limit=limit)
+        captures, are_more, overlooked = latest(traffic, filters, limit=limit)
         total = traffic.count
+    if overlooked:
+        say(OVERLOOKED)
     if filters and not captures and total != 0:
         raise SelectionError(f"{store}: no capture matches {' and '.join(one.source for one in filters)}")
     rows = [_as_row(redacted(capture)) for capture in captures]

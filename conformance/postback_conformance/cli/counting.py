@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from postback_conformance.cli.terminal import people
+from postback_conformance.cli.consoles import people
+from postback_conformance.cli.terminal import is_quiet
 
 # Drawn for every so many: a bar that is told of each one takes longer than the work.
 _STEP = 256
@@ -23,7 +24,7 @@ def counting(what: str, total: int | None) -> Generator[Callable[[], None]]:
         TimeRemainingColumn(),
         console=people,
         transient=True,
-        disable=not people.is_terminal or people.quiet,
+        disable=not people.is_terminal or is_quiet(),
     )
     done = 0
 

@@ -16,7 +16,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from postback_conformance.cli.terminal import Format, counted, people, put_json, say, show
+from postback_conformance.cli.consoles import people
+from postback_conformance.cli.terminal import Format, counted, is_quiet, put_json, say, show
 from postback_conformance.cli.trust import advice
 from postback_conformance.redaction import redacted_target
 from postback_sender import Delivery, Notification, Postback
@@ -115,7 +116,7 @@ def delivery_progress() -> Progress:
         TextColumn("left"),
         TimeRemainingColumn(),
         console=people,
-        disable=not people.is_terminal or people.quiet,
+        disable=not people.is_terminal or is_quiet(),
     )
 
 

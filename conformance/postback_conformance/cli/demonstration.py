@@ -12,14 +12,16 @@ from pathlib import Path
 
 from postback_conformance.cli.delivery_report import delivery_progress
 from postback_conformance.cli.generating import keep_hypothesis_out_of_here
-from postback_conformance.cli.judging import evidence_of, write_page
+from postback_conformance.cli.reporting import captures_of, write_report
 from postback_conformance.cli.terminal import Format, put, say, show
 from postback_conformance.demo import DOCUMENTED, NAMES, DemoResult, demo_events, demo_sources, run_demo
 from postback_conformance.errors import ConformanceError
 from postback_conformance.reports.html import html_report
-from postback_conformance.reports.machine import encode_report, machine_report
+from postback_conformance.reports.machine import json_report
+from postback_conformance.reports.report import About, make_report
 from postback_conformance.reports.terminal import terminal_report
-from postback_conformance.traffic import open_traffic
+from postback_conformance.rules import RULES
+from postback_conformance.traffic import notifications_of, open_traffic
 from postback_conformance.verdict import summary
 from postback_receiver import SqliteStore, new_event_loop
 from postback_sender import Delivery, Event
@@ -168,11 +170,18 @@ def _report(folder: Path, result: DemoResult, seed: int, output: Format) -> None
         attempts = sum(len(delivery.attempts) for delivery in deliveries)
         say(f"  {name.ljust(10)} {len(deliveries)} postbacks in {attempts} attempts")
     say("")
+    path = folder / _STORE
+    with open_traffic(path) as traffic:
+        report = make_report(
+            result.judgement,
+            RULES,
+            About(source=str(path), seed=seed),
+            notifications=notifications_of(traffic.settings, name=traffic.name),
+            fetch=captures_of(traffic),
+            timeline=result.timeline,
+        )
     if output is Format.JSON:
-        put(encode_report(machine_report(result.judgement, seed=seed)))
+        put(json_report(report))
     else:
-        show(terminal_report(result.judgement))
-    with open_traffic(folder / _STORE) as traffic:
-        evidence = evidence_of(traffic, result.judgement.verdicts)
-        page = html_report(result.judgement, evidence, source=str(folder / _STORE), seed=seed)
-    write_page(folder / _REPORT, page)
+        show(terminal_report(report))
+    write_report(folder / _REPORT, html_report(report))

@@ -9,9 +9,10 @@ from typing import Annotated, BinaryIO
 import msgspec
 import typer
 
-from postback_conformance.capture_filter import CaptureFilter, all_match, parse_filters
+from postback_conformance.capture_filter import CaptureFilter, all_match, parse_filters, query_of
 from postback_conformance.cli.capture_options import (
     KEY_VARIABLE,
+    OVERLOOKED,
     CapturesArgument,
     OnlyOption,
     RevealOption,
@@ -88,13 +89,17 @@ def _export(
 
 def _chosen(traffic: Traffic, filters: tuple[CaptureFilter, ...]) -> Iterator[Capture]:
     """Yield the captures to export, with a progress bar; raises `SelectionError` when there is none."""
-    is_empty = True
+    is_empty, overlooked = True, False
+    query = query_of(filters)
     with counting("exporting", traffic.count) as count_one:
         for capture in traffic.read():
             count_one()
             if all_match(filters, capture):
                 is_empty = False
                 yield capture
+            overlooked = overlooked or query.overlooks(capture)
+    if overlooked:
+        say(OVERLOOKED)
     if is_empty:
         these = f" that all of these take: {', '.join(one.source for one in filters)}" if filters else "s"
         raise SelectionError(f"{traffic.name} holds no capture{these}")
@@ -135,5 +140,7 @@ def _tell(count: ExportCount, *, where: Path | None) -> None:
     say(f"{count.written} exported{f' to {where}' if where else ''}")
     for why, times in count.left_out.most_common():
         say(f"{times} left out: {why}")
+    if count.without_body:
+        say(f"{count.without_body} without a body that cannot be looked through for secrets; --reveal shows it")
     if count.hidden:
         say(f"{count.hidden} hold [secret:…] where a secret was; --reveal shows it, {KEY_VARIABLE} keeps its hash")

@@ -1,28 +1,44 @@
-"""`check` and `rules`: judge captured traffic, and look up what it is judged by."""
+"""`check`: judge captured traffic."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.table import Table
 
-from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, say, show
-from postback_conformance.cli.whole_file import write_whole
+from postback_conformance.baseline import Baseline, read_baseline, written_baseline
+from postback_conformance.cli.capture_options import RevealOption
+from postback_conformance.cli.following import Follower
+from postback_conformance.cli.reporting import (
+    captures_of,
+    put_report,
+    wanted_reports,
+    write_report,
+    write_reports,
+)
+from postback_conformance.cli.terminal import put, say
 from postback_conformance.errors import ConformanceError, SelectionError
-from postback_conformance.judge import judge
-from postback_conformance.reports.grouping import grouped
-from postback_conformance.reports.html import html_report
-from postback_conformance.reports.machine import encode_report, machine_report
-from postback_conformance.reports.terminal import terminal_report
+from postback_conformance.evidence import Evidence
+from postback_conformance.judge import Judgement, Judges, Notifications, judge
+from postback_conformance.places import place_of
+from postback_conformance.printable import printable
+from postback_conformance.redaction import hidden
+from postback_conformance.reports.exhibit import secrets_of, without_secrets
+from postback_conformance.reports.formats import ReportFormat
+from postback_conformance.reports.grouping import SYMBOLS, kind_of
+from postback_conformance.reports.machine import report_schema
+from postback_conformance.reports.report import About, Report, make_report
+from postback_conformance.reports.timeline import Timelines
 from postback_conformance.rule import Rule
 from postback_conformance.rules import RULES
-from postback_conformance.selection import find_rule, select
+from postback_conformance.selection import select
 from postback_conformance.traffic import Traffic, notifications_of, open_traffic
-from postback_conformance.verdict import Verdict
+from postback_conformance.verdict import Level, Verdict
 from postback_receiver import Capture, Evictions
+from postback_sender.notification import Notification
 from postback_sender.notification_file import load_notification
 
 
@@ -33,16 +49,31 @@ class FailOn(StrEnum):
     SHOULD = "should"
 
 
-_FAILING_LEVELS = {FailOn.MUST: ("MUST",), FailOn.SHOULD: ("MUST", "SHOULD")}
+class ProfileName(StrEnum):
+    """How much is asked of the traffic."""
+
+    DOCUMENTED = "documented"
+    STRICT = "strict"
+    LENIENT = "lenient"
+
+
+_FAILING_LEVELS: dict[FailOn, tuple[Level, ...]] = {FailOn.MUST: ("MUST",), FailOn.SHOULD: ("MUST", "SHOULD")}
+_KIT_FAULT = 3
+_NOTHING_TO_JUDGE = 4
+
+
+def _print_schema(wanted: bool) -> None:  # noqa: FBT001  typer hands it over like that
+    if wanted:
+        put(msgspec.json.format(msgspec.json.encode(report_schema())))
+        raise typer.Exit
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command("check")(_check)
-    rules = typer.Typer(no_args_is_help=True, help="The rules traffic is judged by.")
-    rules.command("list")(_rules_list)
-    rules.command("explain")(_rules_explain)
-    app.add_typer(rules, name="rules")
+
+
+_FILE = "FILE"
 
 
 def _check(
@@ -60,105 +91,211 @@ def _check(
     skip: Annotated[
         list[str] | None, typer.Option("--skip", metavar="GLOB", help="Not these rules; may be repeated.")
     ] = None,
+    profile: Annotated[ProfileName, typer.Option("--profile", help="How much is asked.")] = ProfileName.DOCUMENTED,
     fail_on: Annotated[FailOn, typer.Option("--fail-on", help="Findings that end with exit code 1.")] = FailOn.MUST,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write an HTML report.")] = None,
-    format: FormatOption = Format.TEXT,
+    baseline: Annotated[
+        Path | None,
+        typer.Option("--baseline", metavar=_FILE, help="Findings that are known, each with a reason and a last day."),
+    ] = None,
+    write_baseline: Annotated[
+        Path | None,
+        typer.Option("--write-baseline", metavar=_FILE, help="Write what fails now as a new baseline, and end with 0."),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on judging as the store grows; Ctrl-C ends with a summary.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option("--html", metavar=_FILE, help="Also write an HTML page.")] = None,
+    report: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--report", metavar="FORMAT=FILE", help="Also write this, such as junit=out.xml; may be repeated."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar=_FILE, help="Where --format goes, instead of being printed."),
+    ] = None,
+    reveal: RevealOption = False,
+    schema: Annotated[
+        bool,
+        typer.Option(
+            "--schema", callback=_print_schema, is_eager=True, help="Print the JSON Schema of json and ndjson."
+        ),
+    ] = False,
+    format: Annotated[ReportFormat, typer.Option("--format", help="text for people, the others for programs.")] = (
+        ReportFormat.TEXT
+    ),
 ) -> None:
     """Judge captured traffic against the rules. Exit code 1 on findings, 4 when there is nothing to judge."""
-    rules = select(RULES, only=only or (), skip=skip or ())
-    with open_traffic(file) as traffic:
-        if traffic.count == 0:
-            raise SelectionError(f"{file} holds no captures to judge")
-        settings = (
-            load_notification(notification, None)
-            if notification
-            else notifications_of(traffic.settings, name=traffic.name)
+    _ = schema
+    wanted = wanted_reports([*([f"html={html}"] if html else ()), *(report or ())])
+    checking = _Checking(
+        file,
+        rules=select(RULES, only=only or (), skip=skip or ()),
+        profile=profile,
+        fail_on=fail_on,
+        baseline=_read_baseline(baseline),
+        today=datetime.now(UTC).date(),
+        reveal=reveal,
+    )
+    if write_baseline is not None and write_baseline.exists():
+        raise ConformanceError(
+            f"{write_baseline}: is there already, with what people wrote into it; "
+            "name another file, with --baseline to take its reasons over"
         )
-        evictions = traffic.store.evictions if traffic.store else Evictions
-        judgement = judge(traffic.read(), settings, rules, evictions=evictions)
+    judged = checking.followed(notification, format) if follow else checking.judged(notification)
+    put_report(judged, format, output)
+    checking.tell_what_is_not_in(judged)
+    write_reports(judged, wanted)
+    code = exit_code(checking.verdicts, fail_on)
+    if code == _NOTHING_TO_JUDGE:
+        say(
+            "nothing passed and nothing failed: for the rules that were chosen, these captures hold nothing to judge by"
+        )
+    if write_baseline is not None:
+        known = written_baseline(checking.found, checking.today, checking.baseline)
+        write_report(write_baseline, known.encode())
+        for entry in checking.baseline.renewals(checking.found, checking.today) if checking.baseline else ():
+            say(
+                f"baseline: {entry.rule} was excused until {entry.expires}, still fails and was renewed: {entry.reason}"
+            )
+        say(f"baseline: {write_baseline}; give each entry its reason, and check with --baseline {write_baseline}")
+        code = code if code in {_KIT_FAULT, _NOTHING_TO_JUDGE} else 0
+    raise typer.Exit(code)
+
+
+class _Checking:
+    """One run of `check`: what it judges by, and what came out."""
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        rules: tuple[Rule, ...],
+        profile: ProfileName,
+        fail_on: FailOn,
+        baseline: Baseline | None,
+        today: date,
+        reveal: bool,
+    ) -> None:
+        self.baseline = baseline
+        self.today = today
+        self.found: tuple[Verdict, ...] = ()
+        """As the judge found them, before the baseline says anything."""
+        self.verdicts: tuple[Verdict, ...] = ()
+        self._file = file
+        self._rules = rules
+        self._profile = profile
+        self._fail_on = fail_on
+        self._hide = None if reveal else hidden
+        self._timelines: Timelines | None = None
+
+    def judged(self, notification: Path | None) -> Report:
+        """Judge what is in the file now."""
+        with open_traffic(self._file) as traffic:
+            if traffic.count == 0:
+                raise SelectionError(f"{self._file} holds no captures to judge")
+            settings: Notifications = (
+                load_notification(notification, None)
+                if notification
+                else notifications_of(traffic.settings, name=traffic.name)
+            )
+            self._timelines = Timelines(settings)
+            judgement = judge(
+                traffic.read(),
+                settings,
+                self._rules,
+                evictions=(evictions := traffic.store.evictions if traffic.store else Evictions),
+                profile=self._profile.value,
+                observe=self._observe,
+            )
+            return self._report(judgement, traffic, settings, evictions().captures)
+
+    def followed(self, notification: Path | None, format: ReportFormat) -> Report:
+        """Judge what is in the store and what comes into it, until Ctrl-C; findings are told as they come."""
+        follower = Follower(
+            self._file,
+            load_notification(notification, None) if notification else None,
+            make_judges=self._judges,
+            tell=self._telling(put if format is ReportFormat.TEXT else say),
+        )
+        follower.until_stopped()
+        judgement = follower.judgement()
+        if judgement is None:
+            raise SelectionError(f"{self._file}: no capture came that could be judged")
+        with open_traffic(self._file) as traffic:
+            return self._report(judgement, traffic, follower.notifications, follower.evicted)
+
+    def tell_what_is_not_in(self, report: Report) -> None:
+        """Say which captures nobody judged."""
+        if report.left_out:
+            say(f"{report.left_out} captures were not judged: no endpoint with a notification took them")
+
+    def _judges(self, notifications: Notifications) -> Judges:
+        self._timelines = Timelines(notifications)
+        return Judges(notifications, self._rules, profile=self._profile.value, observe=self._observe)
+
+    def _observe(self, evidence: Evidence) -> None:
+        if self._timelines is not None:
+            self._timelines.observe(evidence)
+
+    def _telling(self, put_line: Callable[[str], None]) -> Callable[[Capture, Verdict], None]:
+        def tell(capture: Capture, finding: Verdict) -> None:
+            found = self.baseline.applied(finding, self.today) if self.baseline else finding
+            message = found.message
+            if self._hide is not None and (secrets := secrets_of(capture)):
+                message = without_secrets(message, secrets, self._hide)
+            about = ", ".join(filter(None, (place_of(found.where), found.endpoint, capture.id[:8])))
+            mark, excuse = ("·", f"; excused: {found.baseline}") if found.baseline else (SYMBOLS[kind_of(found)], "")
+            put_line(printable(f"{mark} {found.rule} {found.level}: {message} ({about}){excuse}"))
+
+        return tell
+
+    def _report(self, judgement: Judgement, traffic: Traffic, settings: Notifications, evicted: int) -> Report:
         if not judgement.captures:
-            raise SelectionError(f"{file} holds no captures to judge")
-        if format is Format.JSON:
-            put(encode_report(machine_report(judgement)))
-        else:
-            show(terminal_report(judgement))
-        if judgement.left_out:
-            say(f"{judgement.left_out} captures were not judged: no endpoint with a notification took them")
-        if html:
-            write_page(html, html_report(judgement, evidence_of(traffic, judgement.verdicts), source=traffic.name))
-            say(f"report: {html}")
-    raise typer.Exit(exit_code(judgement.verdicts, fail_on))
+            raise SelectionError(f"{self._file} holds no captures to judge")
+        self.found = judgement.verdicts
+        if self.baseline is not None:
+            judgement = self.baseline.judgement(judgement, self.today)
+        self.verdicts = judgement.verdicts
+        return make_report(
+            judgement,
+            self._rules,
+            About(source=traffic.name, profile=self._profile.value, failing=_FAILING_LEVELS[self._fail_on]),
+            notifications=settings,
+            fetch=captures_of(traffic),
+            evicted=evicted,
+            stale=self.baseline.stale(judgement.verdicts, _endpoints(settings)) if self.baseline else (),
+            timeline=self._timelines.timeline if self._timelines else None,
+            hide=self._hide,
+        )
+
+
+def _endpoints(settings: Notifications) -> frozenset[str | None]:
+    # Settings that were given for all captures are those of no endpoint.
+    return frozenset((None,)) if isinstance(settings, Notification) else frozenset(settings)
+
+
+def _read_baseline(path: Path | None) -> Baseline | None:
+    if path is None:
+        return None
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConformanceError(f"{path}: byte {error.start} is not UTF-8; a baseline is TOML") from None
+    except OSError as error:
+        raise ConformanceError(f"{path}: cannot be read: {error.strerror}; expected a baseline") from None
+    return read_baseline(text, RULES, name=str(path))
 
 
 def exit_code(verdicts: tuple[Verdict, ...], fail_on: FailOn) -> int:
-    """Return 3 when a rule itself failed, 1 when there are findings of a level that counts, else 0."""
+    """Return 3 when a rule itself failed, 1 when there are findings that count and nothing excuses, else 0.
+
+    It is 4 when no rule passed and none failed.
+    """
     if any(verdict.outcome == "error" for verdict in verdicts):
-        return 3
-    return int(any(one.outcome == "fail" and one.level in _FAILING_LEVELS[fail_on] for one in verdicts))
-
-
-def evidence_of(traffic: Traffic, verdicts: tuple[Verdict, ...]) -> dict[str, Capture]:
-    """Return the captures that a report shows: those of the first finding of each group."""
-    wanted = {capture for group in grouped(verdicts, "error", "fail") for capture in group.first.captures[-1:]}
-    return {capture.id: capture for capture in traffic.read() if capture.id in wanted} if wanted else {}
-
-
-def write_page(path: Path, page: str) -> None:
-    """Write an HTML page, whole or not at all."""
-    if path.is_dir():
-        raise ConformanceError(f"{path}: the report cannot be written: it is a folder")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, page)
-    except OSError as error:
-        raise ConformanceError(f"{path}: the report cannot be written: {error.strerror}") from None
-
-
-def _rules_list(*, format: FormatOption = Format.TEXT) -> None:
-    """List every rule."""
-    if format is Format.JSON:
-        for rule in RULES:
-            put_json(_as_data(rule))
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("rule", no_wrap=True)
-    table.add_column("level")
-    table.add_column("requirement")
-    for rule in RULES:
-        table.add_row(rule.id, rule.level, rule.requirement)
-    show(table)
-
-
-def _rules_explain(
-    rule_id: Annotated[str, typer.Argument(metavar="ID", help="A rule, as `rules list` names it.", show_default=False)],
-    *,
-    format: FormatOption = Format.TEXT,
-) -> None:
-    """Print everything about a rule."""
-    rule = find_rule(RULES, rule_id)
-    if format is Format.JSON:
-        put_json(_as_data(rule))
-    else:
-        put("\n".join(_explained(rule)))
-
-
-def _explained(rule: Rule) -> Iterator[str]:
-    yield f"{rule.id}  ({rule.level}, about the {rule.subject})"
-    yield f"\n  {rule.requirement}\n"
-    yield f"  needs    {rule.needs}"
-    yield f"  fix      {rule.fix}"
-    for source in rule.sources:
-        details = ", ".join(part for part in (source.section, source.date, source.certainty) if part)
-        yield f"  source   {source.document} ({details})"
-
-
-def _as_data(rule: Rule) -> dict[str, object]:
-    return {
-        "id": rule.id,
-        "level": rule.level,
-        "subject": rule.subject,
-        "requirement": rule.requirement,
-        "needs": rule.needs,
-        "fix": rule.fix,
-        "sources": msgspec.to_builtins(rule.sources),
-    }
+        return _KIT_FAULT
+    if not any(verdict.outcome in {"pass", "fail"} for verdict in verdicts):
+        return _NOTHING_TO_JUDGE
+    levels = _FAILING_LEVELS[fail_on]
+    return int(any(one.outcome == "fail" and one.level in levels and not one.baseline for one in verdicts))

@@ -1,5 +1,6 @@
 """What `listen` is told to do, as plain data: it can be checked at once, and handed to another process."""
 
+import ipaddress
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from postback_conformance.receiver_file import (
     parse_receiver_file,
 )
 from postback_conformance.wanted_answer import wanted_answer
-from postback_receiver import Reply
+from postback_receiver import Reply, random_id
 from postback_receiver.retention import Retention
 from postback_receiver.sqlite_file import Durability
 from postback_sender import NotificationSource, parse_notification
@@ -59,6 +60,10 @@ class ListenSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: int
     tls: TlsFile | None = None
     forward: ForwardFile | None = None
+    run_name: str = msgspec.field(default_factory=random_id)
+    """Tells this receiver, with all its workers, from every other one that runs."""
+    worker: int = 0
+    """Which of several processes this is, from 1; 0 when there is but one."""
     log_format: LogFormat = LogFormat.TEXT
     output: Literal["text", "json"] = "text"
     reveal: bool = False
@@ -93,6 +98,39 @@ def why_one_process(endpoints: tuple[EndpointFile, ...], tls: TlsFile | None) ->
         if any(fault.label.startswith("down ") for reply in replies for fault in reply.faults):
             return f"endpoint {endpoint.path} goes down, and the other workers would stay up"
     return None
+
+
+def why_no_relay(settings: ListenSettings) -> str | None:
+    """Return what of the settings a relayed answer would leave without effect; None when there is no such thing."""
+    if settings.forward is None or settings.forward.mode != "relay":
+        return None
+    if settings.reply is not None:
+        return "--status, --body, --delay and --fault are about answers of our own"
+    for endpoint in endpoints_of(settings):
+        is_success = [reply.is_plain and reply.status < 300 for reply in endpoint.replies] == [True]
+        if endpoint.cases or endpoint.maximum_requests is not None or not is_success:
+            return f"endpoint {endpoint.path} has replies or a limit of its own"
+    return None
+
+
+def exposures(settings: ListenSettings) -> list[str]:
+    """Return a warning for each port that can be reached from beyond this machine."""
+    warnings: list[str] = []
+    if not _is_loopback(settings.host):
+        warnings.append(f"--host {settings.host}: whoever reaches this machine can send requests, and all are kept")
+    if settings.inspect_port is not None and not _is_loopback(settings.inspect_host):
+        warnings.append(
+            f"--inspect-host {settings.inspect_host}: whoever reaches this machine can read health and numbers there, "
+            "unencrypted and without a password"
+        )
+    return warnings
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _every_path(notification: NotificationSource | None) -> EndpointFile:

@@ -26,6 +26,7 @@ class Operation:
         self.store: SqliteStore | None = None
         self.numbers: Callable[[], list[Metric]] = list
         self.listeners: Callable[[], int] = lambda: 1
+        self.trouble: Callable[[], str | None] = lambda: None
         self._store_path = store_path
         self._endpoints = endpoints
         self._store_patience_s = store_patience_s
@@ -35,7 +36,9 @@ class Operation:
         if self.stage != "running" or self.store is None:
             return f"it is {self.stage}"
         if not self.listeners():
-            return "no worker listens"
+            return "nothing listens on the capture port"
+        if trouble := self.trouble():
+            return trouble
         try:
             # A real write, and one that changes nothing: only that tells of a full disk or a lock.
             async with asyncio.timeout(self._store_patience_s):

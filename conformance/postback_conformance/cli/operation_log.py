@@ -8,18 +8,24 @@ its kind.
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Final, Protocol
 
+from postback_conformance.cli.batch import Batch, discard
 from postback_conformance.cli.listen_settings import LogFormat
-from postback_conformance.cli.terminal import people, say
+from postback_conformance.cli.terminal import is_quiet, say_all
 from postback_receiver import ReceiverError, ns_to_iso
 
 Fact = str | int | float | bool | None
 
 
 class OperationLog(Protocol):
-    """Where events of operation go."""
+    """Where events of operation go. They are written soon, many at a time."""
+
+    def shows(self, level: int) -> bool:
+        """Whether events of a level are shown at all, so that nobody need put words together for them."""
+        ...
 
     def note(
         self, event: str, words: str, *, shown: str | None = None, level: int = logging.INFO, **facts: Fact
@@ -34,11 +40,18 @@ class OperationLog(Protocol):
 class TextLog:
     """Tells people the words."""
 
+    def __init__(self) -> None:
+        self._lines: Batch[str] = Batch(_surviving(say_all))
+
+    def shows(self, level: int) -> bool:
+        _ = level
+        return not is_quiet()
+
     def note(
         self, event: str, words: str, *, shown: str | None = None, level: int = logging.INFO, **facts: Fact
     ) -> None:
         _ = event, level, facts
-        say(words if shown is None else shown)
+        self._lines.add(words if shown is None else shown)
 
 
 class JsonLog:
@@ -47,15 +60,36 @@ class JsonLog:
     def __init__(self, now_ns: Callable[[], int], *, worker: int | None = None) -> None:
         self._now_ns = now_ns
         self._worker: dict[str, Fact] = {} if worker is None else {"worker": worker}
+        self._lines: Batch[str] = Batch(_surviving(_write_to_stderr))
+
+    def shows(self, level: int) -> bool:
+        return not is_quiet() or level >= logging.WARNING
 
     def note(
         self, event: str, words: str, *, shown: str | None = None, level: int = logging.INFO, **facts: Fact
     ) -> None:
         _ = shown
-        if people.quiet and level < logging.WARNING:
-            return
-        sys.stderr.write(log_line(self._now_ns(), event, words, level=level, facts={**self._worker, **facts}))
-        sys.stderr.flush()
+        if self.shows(level):
+            self._lines.add(log_line(self._now_ns(), event, words, level=level, facts={**self._worker, **facts}))
+
+
+def _surviving(write: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
+    """Return a `write` to stderr whose failure is nobody's: there is no other place to tell it."""
+
+    def write_or_lose(lines: list[str]) -> None:
+        # A full disk may have room again. A reader that has left does not come back.
+        with suppress(OSError, ValueError):
+            try:
+                write(lines)
+            except BrokenPipeError:
+                discard(sys.stderr)
+
+    return write_or_lose
+
+
+def _write_to_stderr(lines: list[str]) -> None:
+    sys.stderr.write("".join(lines))
+    sys.stderr.flush()
 
 
 def log_line(at_ns: int, event: str, words: str, *, level: int, facts: Mapping[str, Fact]) -> str:
@@ -75,6 +109,12 @@ class RecordHandler(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._note(record)
+        except Exception:  # noqa: BLE001 -- as of every handler: whoever logs is not to fail of it
+            self.handleError(record)
+
+    def _note(self, record: logging.LogRecord) -> None:
         extra = {name: value for name, value in vars(record).items() if name not in _ATTRIBUTES}
         event = str(extra.pop("event", "log"))
         facts: dict[str, Fact] = {"logger": record.name}
@@ -85,16 +125,28 @@ class RecordHandler(logging.Handler):
         self._log.note(event, record.getMessage(), shown=None, level=record.levelno, **facts)
 
 
-def operation_log(form: LogFormat, now_ns: Callable[[], int], *, worker: int | None = None) -> OperationLog:
-    """Return the log of a form; as JSON, all that libraries log goes there, too, and nothing else to stderr."""
-    if form is LogFormat.TEXT:
-        return TextLog()
-    log = JsonLog(now_ns, worker=worker)
-    logging.getLogger().handlers[:] = [RecordHandler(log)]
-    return log
+@contextmanager
+def operation_log(form: LogFormat, now_ns: Callable[[], int], *, worker: int | None = None) -> Generator[OperationLog]:
+    """Give the log of a form; as JSON, all that libraries log goes there, too, and nothing else to stderr.
+
+    Left out is what is told of each capture anyway. At the end, logging is as it was before.
+    """
+    root = logging.getLogger()
+    before = root.handlers[:]
+    log: OperationLog = TextLog()
+    if form is LogFormat.JSON:
+        log = JsonLog(now_ns, worker=worker)
+        root.handlers[:] = [RecordHandler(log)]
+    handlers = root.handlers[:]
+    for handler in handlers:
+        handler.addFilter(_is_told_nowhere_else)
+    try:
+        yield log
+    finally:
+        for handler in handlers:
+            handler.removeFilter(_is_told_nowhere_else)
+        root.handlers[:] = before
 
 
-def leave_out_what_is_told() -> None:
-    """Keep out of the log what is told of each capture anyway."""
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(lambda record: getattr(record, "event", None) != "unreadable_request")
+def _is_told_nowhere_else(record: logging.LogRecord) -> bool:
+    return getattr(record, "event", None) != "unreadable_request"

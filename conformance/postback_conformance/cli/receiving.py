@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from postback_conformance.cli.listen_settings import ListenSettings, endpoints_of
+from postback_conformance.cli.listen_settings import ListenSettings, endpoints_of, why_no_relay
 from postback_conformance.cli.operation_log import OperationLog
 from postback_conformance.cli.whole_file import write_whole
 from postback_conformance.errors import ConformanceError
@@ -42,15 +42,17 @@ async def receiving(
     settings: ListenSettings, *, log: OperationLog, on_capture: Callable[[Capture], None]
 ) -> AsyncGenerator[Reception]:
     """Receive for as long as the block lasts; ListenError, StoreError or TlsError when that cannot be."""
+    if reason := why_no_relay(settings):
+        raise ConformanceError(f"--forward-mode relay: the server behind answers, and {reason}; leave one of them out")
     async with AsyncExitStack() as stack:
         store = open_store_of(settings)
         stack.callback(store.close)
         forward = settings.forward
-        forwarder = await _open_forwarder(forward, log, stack) if forward else None
+        forwarder = await _open_forwarder(settings, forward, log, stack) if forward else None
         is_relay = forward is not None and forward.mode == "relay"
         server = CaptureServer(
             store,
-            [endpoint.new_endpoint() for endpoint in endpoints_of(settings)],
+            [endpoint.new_endpoint(worker=settings.worker) for endpoint in endpoints_of(settings)],
             host=settings.host,
             port=settings.port,
             ssl_context=_tls_context(settings),
@@ -61,16 +63,18 @@ async def receiving(
             relay=forwarder.relay if forwarder and is_relay else None,
         )
         await stack.enter_async_context(server)
-        if forwarder and _leads_to(forwarder, server.port):
+        if forwarder and leads_to(forwarder.to.origin.host, forwarder.to.origin.port, settings.host, server.port):
             raise ConformanceError("--forward-to leads back to the capture port: everything would go round for ever")
         yield Reception(server=server, store=store, forwarder=forwarder)
 
 
-async def _open_forwarder(forward: ForwardFile, log: OperationLog, stack: AsyncExitStack) -> "Forwarder":
+async def _open_forwarder(
+    settings: ListenSettings, forward: ForwardFile, log: OperationLog, stack: AsyncExitStack
+) -> "Forwarder":
     # Imported when used: it takes a while, and most receivers send nothing on.
     from postback_conformance.cli.sending_on import new_forwarder  # noqa: PLC0415
 
-    return await stack.enter_async_context(new_forwarder(forward, log))
+    return await stack.enter_async_context(new_forwarder(forward, settings.run_name, log))
 
 
 def open_store_of(settings: ListenSettings) -> SqliteStore:
@@ -99,14 +103,16 @@ def _tls_context(settings: ListenSettings) -> ssl.SSLContext | None:
     return made.context
 
 
-def _leads_to(forwarder: "Forwarder", port: int) -> bool:
-    origin = forwarder.to.origin
-    if origin.port != port:
+def leads_to(host: str, port: int, own_host: str, own_port: int) -> bool:
+    """Return whether a target is this very port, as far as the two addresses tell."""
+    if port != own_port:
         return False
+    if host in {own_host, "localhost"}:
+        return True
     try:
-        return ipaddress.ip_address(origin.host).is_loopback
+        return ipaddress.ip_address(host).is_loopback and own_host in {*_EVERY_ADDRESS, *LOCAL_HOSTS}
     except ValueError:
-        return origin.host == "localhost"
+        return False
 
 
 def _forward_metrics(forwarder: "Forwarder") -> Iterator[Metric]:

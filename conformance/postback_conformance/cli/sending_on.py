@@ -9,8 +9,8 @@ from postback_sender.clock import SystemClock
 from postback_sender.quantities import NANOSECONDS_PER_SECOND
 
 
-def new_forwarder(forward: ForwardFile, log: OperationLog) -> Forwarder:
-    """Return what sends captures on as the settings say, and logs what becomes of each."""
+def new_forwarder(forward: ForwardFile, name: str, log: OperationLog) -> Forwarder:
+    """Return what sends captures on as the settings say, under a receiver's name, and logs what becomes of each."""
 
     def tell(forwarded: Forwarded) -> None:
         name = forwarded.capture[:8]
@@ -31,6 +31,7 @@ def new_forwarder(forward: ForwardFile, log: OperationLog) -> Forwarder:
 
     return Forwarder(
         forward.to,
+        name=name,
         allowed_hosts=forward.allow,
         timeout_ns=forward.timeout_ns,
         clock=SystemClock(),

@@ -1,18 +1,19 @@
 """A receiver in the foreground; what `listen` does once its flags are read."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from postback_conformance.cli.listen_settings import ListenSettings, endpoints_of, why_one_process
+from postback_conformance.cli.listen_settings import ListenSettings, endpoints_of, exposures, why_one_process
 from postback_conformance.cli.operation import Operation
-from postback_conformance.cli.operation_log import OperationLog, leave_out_what_is_told, operation_log
+from postback_conformance.cli.operation_log import OperationLog, operation_log
 from postback_conformance.cli.receiving import ca_file_of, open_store_of, receiving
 from postback_conformance.cli.supervising import Workers, reserve
 from postback_conformance.cli.watching import Watcher
@@ -27,33 +28,63 @@ if TYPE_CHECKING:
     from postback_receiver.inspector import Inspector
 
 
+_STOPS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
 def serve(settings: ListenSettings) -> None:
     """Receive until SIGINT or SIGTERM; every request is kept, answered and told about."""
     endpoints = endpoints_of(settings)
     if settings.workers > 1 and (reason := why_one_process(endpoints, settings.tls)):
         raise ConformanceError(f"--workers {settings.workers}: {reason}")
-    log = operation_log(settings.log_format, SystemClock().now_ns)
-    leave_out_what_is_told()
-    watcher = Watcher(endpoints, log, puts_captures=settings.output == "json", reveal=settings.reveal)
-    kept = {endpoint.path: endpoint.new_endpoint().settings for endpoint in endpoints}
-    operation = Operation(settings.store, kept)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_serve(settings, watcher, operation, log))
-    words = f"{watcher.count} captured in {settings.store}"
-    if watcher.malformed:
-        words += f"; {watcher.malformed} could not be read as HTTP and stand there as they came"
-    log.note("stopped", words, captured=watcher.count, malformed=watcher.malformed)
+    with operation_log(settings.log_format, SystemClock().now_ns) as log:
+        watcher = Watcher(endpoints, log, puts_captures=settings.output == "json", reveal=settings.reveal)
+        kept = {endpoint.path: endpoint.new_endpoint().settings for endpoint in endpoints}
+        operation = Operation(settings.store, kept)
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(_serve(settings, watcher, operation, log))
+        watcher.finish()
+        words = f"{watcher.count} captured in {settings.store}"
+        if watcher.malformed:
+            words += f"; {watcher.malformed} could not be read as HTTP and stand there as they came"
+        log.note("stopped", words, captured=watcher.count, malformed=watcher.malformed)
 
 
 async def _serve(settings: ListenSettings, watcher: Watcher, operation: Operation, log: OperationLog) -> None:
     stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    serving = asyncio.current_task()
+
+    def stop() -> None:
+        stopped.set()
+        if operation.stage == "starting" and serving is not None:
+            operation.stage = "stopping"
+            log.note("stopping", "stopping before it has begun to listen")
+            serving.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in _STOPS:
+        loop.add_signal_handler(number, stop)
+    try:
+        await _run(settings, watcher, operation, log, stopped)
+    except asyncio.CancelledError:
+        if not stopped.is_set():
+            raise
+    finally:
+        # uvloop leaves them behind, and what is still judged after the end could not be interrupted.
+        for number in _STOPS:
+            loop.remove_signal_handler(number)
+
+
+async def _run(
+    settings: ListenSettings, watcher: Watcher, operation: Operation, log: OperationLog, stopped: asyncio.Event
+) -> None:
     async with AsyncExitStack() as stack:
         # Opened first and closed last: while the receiver comes up and goes down, it is asked whether it is ready.
         inspector = await _open_inspector(settings, operation, stack)
         receive = _supervised if settings.workers > 1 else _in_this_process
         port = await stack.enter_async_context(receive(settings, watcher, operation, log))
+        # What is loaded stays, and need not be looked through for garbage again and again.
+        gc.freeze()
+        stack.callback(gc.unfreeze)
         operation.stage = "running"
         _write_ports(settings, port, inspector)
         _say_started(settings, port, inspector, log)
@@ -70,6 +101,7 @@ async def _in_this_process(
 ) -> AsyncGenerator[int]:
     async with receiving(settings, log=log, on_capture=watcher.arrived) as reception:
         operation.store, operation.numbers = reception.store, reception.metrics
+        operation.listeners = lambda: int(reception.server.is_listening)
         yield reception.server.port
 
 
@@ -84,7 +116,7 @@ async def _supervised(
         workers = Workers(orders, settings.workers, log=log, on_capture=watcher.arrived)
         async with workers:
             operation.store, operation.numbers = store, workers.metrics
-            operation.listeners = lambda: workers.running
+            operation.listeners, operation.trouble = lambda: workers.running, workers.trouble
             yield port
     if workers.untold:
         words = f"{workers.untold} more are in the store and were neither shown nor judged here: there were too many"
@@ -133,6 +165,8 @@ def _say_started(settings: ListenSettings, port: int, inspector: "Inspector | No
     )
     if inspector:
         log.note("inspecting", f"health, readiness and metrics are on {inspector.url}", url=inspector.url)
+    for warning in exposures(settings):
+        log.note("exposed", warning, level=logging.WARNING)
     if settings.tls and settings.tls.generated:
         path = ca_file_of(settings)
         log.note("certificate_made", f"clients have to trust {path}", path=str(path))

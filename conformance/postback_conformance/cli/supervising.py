@@ -23,6 +23,7 @@ from postback_conformance.cli.worker_link import Report, read_frame
 from postback_receiver import Capture, ListenError, ReceiverError
 from postback_receiver.listening import listen
 from postback_receiver.metrics import Metric, counter, gauge, of_workers
+from postback_receiver.recording import tell
 
 RESTART_DELAYS_S: Final = (0.0, 0.2, 1.0, 5.0)
 """How long a worker that ended again and again is left dead; the last one holds from then on."""
@@ -30,15 +31,16 @@ RESTART_DELAYS_S: Final = (0.0, 0.2, 1.0, 5.0)
 HEALTHY_S: Final = 60.0
 """A worker that ran this long has overcome whatever ended it before."""
 
-STOP_PATIENCE_S: Final = 20.0
-"""Longer than a worker takes that lets its requests finish and cuts the rest; then it hangs, and is killed."""
+STOP_PATIENCE_S: Final = 30.0
+"""Longer than a worker takes that lets its requests finish, cuts the rest and tells what is left; then it hangs, and is
+killed."""
 
 
 class Workers:
     """Keeps `count` worker processes running for as long as its `async with` block lasts.
 
-    `settings` is the frame each one is given, `on_capture` gets what they report, on the event loop. Entering raises
-    `ReceiverError` when one of them cannot start.
+    `settings` is the frame each one is given, `on_capture` gets what they report, on the event loop; what it raises is
+    logged. Entering raises `ReceiverError` when one of them cannot start; later on, such a start is tried again.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Workers:
         self._ready: dict[int, asyncio.Event] = {number: asyncio.Event() for number in range(1, count + 1)}
         self._metrics: dict[int, tuple[Metric, ...]] = {}
         self._keepers: dict[int, asyncio.Task[None]] = {}
+        self._failures: dict[int, str] = {}
         self._stopping = asyncio.Event()
         self._restarts = 0
         self.untold = 0
@@ -60,6 +63,10 @@ class Workers:
     def running(self) -> int:
         """How many workers listen at the moment."""
         return sum(event.is_set() for event in self._ready.values())
+
+    def trouble(self) -> str | None:
+        """Return which workers do not come back and why, or None when all run or are just being replaced."""
+        return "; ".join(f"worker {number} {why}" for number, why in sorted(self._failures.items())) or None
 
     def metrics(self) -> list[Metric]:
         """Return the numbers that the workers reported last, each told apart by a label, and those about them."""
@@ -74,12 +81,18 @@ class Workers:
     async def __aenter__(self) -> Self:
         self._keepers = {number: asyncio.create_task(self._keep(number)) for number in self._ready}
         all_ready = asyncio.create_task(self._all_ready())
-        await asyncio.wait({all_ready, *self._keepers.values()}, return_when=asyncio.FIRST_COMPLETED)
-        if not all_ready.done():
-            all_ready.cancel()
-            with suppress(asyncio.CancelledError):
-                await all_ready
-            await self._stop()
+        is_ready = False
+        try:
+            await asyncio.wait({all_ready, *self._keepers.values()}, return_when=asyncio.FIRST_COMPLETED)
+            is_ready = all_ready.done()
+        finally:
+            # Also when nobody wants to wait for the start any longer.
+            if not is_ready:
+                all_ready.cancel()
+                with suppress(asyncio.CancelledError):
+                    await all_ready
+                await self._stop()
+        if not is_ready:
             for keeper in self._keepers.values():
                 keeper.result()
             raise ReceiverError("a worker could not start; what it said stands above")
@@ -113,15 +126,33 @@ class Workers:
         deaths = 0
         while not self._stopping.is_set():
             started = loop.time()
-            code = await self._run(number)
+            code: int | None = None
+            try:
+                code = await self._run(number)
+                why = f"ended ({how_it_ended(code)})"
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                why = f"cannot be started: {reason}; look at the limits on open files and processes"
+            except Exception as error:  # noqa: BLE001 -- a worker that is not kept is one that nobody misses
+                code, why = -signal.SIGKILL, f"was ended, since it could not be understood ({type(error).__name__})"
             was_ready = self._ready[number].is_set()
             self._ready[number].clear()
-            if self._stopping.is_set() or (not was_ready and number not in self._metrics):
+            if self._stopping.is_set():
                 return
+            if not was_ready:
+                if number not in self._metrics:
+                    if code is None:
+                        raise ReceiverError(f"worker {number} {why}")
+                    return
+                self._failures[number] = why
             deaths = 1 if loop.time() - started > HEALTHY_S else deaths + 1
-            self._restarts += 1
-            words = f"worker {number} ended ({how_it_ended(code)}); it is started again"
-            self._log.note("worker_restarted", words, level=logging.WARNING, worker=number, code=code)
+            if code is None:
+                words = f"worker {number} {why}; it is tried again and again"
+                self._log.note("worker_not_started", words, level=logging.WARNING, worker=number)
+            else:
+                self._restarts += 1
+                words = f"worker {number} {why}; it is started again"
+                self._log.note("worker_restarted", words, level=logging.WARNING, worker=number, code=code)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), restart_delay_s(deaths))
 
@@ -149,11 +180,12 @@ class Workers:
 
     def _take(self, number: int, report: Report) -> None:
         self._ready[number].set()
+        self._failures.pop(number, None)
         self.untold += report.untold
         if report.metrics is not None:
             self._metrics[number] = report.metrics
         if report.capture is not None:
-            self._on_capture(report.capture)
+            tell(self._on_capture, report.capture)
 
 
 def restart_delay_s(deaths: int) -> float:

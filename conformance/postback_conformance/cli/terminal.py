@@ -1,37 +1,20 @@
 """Where output goes: the result to stdout, as text or as data; words beside it to stderr."""
 
-import errno
 import json
-import os
 import sys
+from collections.abc import Callable, Iterable
 from enum import StrEnum
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console, RenderableType
-from rich.text import Text
 
 from postback_conformance.printable import printable
 
-# Into a pipe or a file there is no edge to wrap at: whoever filters a table wants whole lines. Rich reads COLUMNS.
-_PIPE_WIDTH = 240
-_HAS_WIDTH = sys.stdout.isatty() or os.environ.get("COLUMNS", "").lstrip("0").isdecimal()
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 _CELL_LETTERS = 60
-
-
-class _Results(Console):
-    """A console that leaves it to the program what a reader who has left means; Rich's own exits with 1: findings."""
-
-    def on_broken_pipe(self) -> NoReturn:
-        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-
-
-people = Console(stderr=True, highlight=False)
-"""Words beside the result: hints, progress, complaints. Colour only on a terminal, none with NO_COLOR."""
-
-results = _Results(highlight=False, width=None if _HAS_WIDTH else _PIPE_WIDTH)
-"""What a command was asked for, laid out for people."""
 
 
 class Format(StrEnum):
@@ -44,14 +27,46 @@ class Format(StrEnum):
 FormatOption = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
 
 
+class _Telling:
+    """How people are told something."""
+
+    def __init__(self) -> None:
+        self.is_quiet = False
+        self.write: Callable[[str], None] = _to_stderr
+
+
+def _to_stderr(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()
+
+
+_telling = _Telling()
+
+
 def set_quiet(quiet: bool) -> None:  # noqa: FBT001  a switch is what it is
     """Silence everything for people except errors."""
-    people.quiet = quiet
+    _telling.is_quiet = quiet
+
+
+def is_quiet() -> bool:
+    """Whether nothing is to be said to people except errors."""
+    return _telling.is_quiet
+
+
+def say_through(write: Callable[[str], None]) -> None:
+    """Have everything said to people written by this function; it gets text with its line ends."""
+    _telling.write = write
 
 
 def say(message: str) -> None:
     """Tell people something, as plain text; what could steer a terminal is spelt out."""
-    people.print(Text(printable(message, keep="\n")), soft_wrap=True)
+    say_all((message,))
+
+
+def say_all(messages: Iterable[str]) -> None:
+    """Tell people several things in one go."""
+    if not _telling.is_quiet:
+        _telling.write("".join(f"{printable(message, keep=chr(10))}\n" for message in messages))
 
 
 def shortened(text: str) -> str:
@@ -64,8 +79,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def show(renderable: RenderableType) -> None:
+def show(renderable: "RenderableType") -> None:
     """Show the result of a command: a table, a report or the like."""
+    # Imported when used: see there.
+    from postback_conformance.cli.consoles import results  # noqa: PLC0415
+
     results.print(renderable)
 
 
@@ -74,6 +92,12 @@ def put(text: str | bytes) -> None:
     # A file name that is not UTF-8 has characters that cannot be written: they are spelt out.
     data = text.encode(errors="backslashreplace") if isinstance(text, str) else text
     sys.stdout.buffer.write(data if data.endswith(b"\n") else data + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def put_all(lines: Iterable[bytes]) -> None:
+    """Write several lines of data to stdout in one go; they come without their ends."""
+    sys.stdout.buffer.write(b"".join(line + b"\n" for line in lines))
     sys.stdout.buffer.flush()
 
 

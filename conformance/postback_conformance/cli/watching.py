@@ -1,20 +1,27 @@
 """Tells each capture as it arrives, with the findings it gave rise to."""
 
+import asyncio
 import logging
+import sys
+import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from postback_conformance.cli.batch import Batch, discard
 from postback_conformance.cli.operation_log import OperationLog
-from postback_conformance.cli.terminal import put
+from postback_conformance.cli.terminal import put_all
 from postback_conformance.receiver_file import EndpointFile
-from postback_conformance.redaction import redacted, redacted_target
+from postback_conformance.redaction import redacted
 from postback_receiver import Capture, capture_to_line
-from postback_sender import NotificationSource, parse_notification
+from postback_receiver.summary import one_line
+from postback_sender import Notification, NotificationSource, parse_notification
 
 if TYPE_CHECKING:
-    from postback_conformance.judge import Judge
+    from postback_conformance.live import LiveJudge
+    from postback_conformance.verdict import Verdict
 
-_SHOWN_LETTERS = 100
+# How soon to go on judging what had to wait.
+_CATCH_UP_S = 0.05
 
 
 class Watcher:
@@ -26,34 +33,56 @@ class Watcher:
         self.count = 0
         self.malformed = 0
         self._reveal = reveal
-        self._puts_captures = puts_captures
+        self._lines: Batch[bytes] | None = Batch(self._put) if puts_captures else None
         self._log = log
-        self._judges = _judges({each.path: each.notification for each in endpoints if each.notification})
+        self._live = _live_judge({each.path: each.notification for each in endpoints if each.notification})
+        self._is_catching_up = False
 
     @property
     def judges_something(self) -> bool:
         """Whether any endpoint says what should arrive."""
-        return bool(self._judges)
+        return self._live is not None
 
     def arrived(self, capture: Capture) -> None:
         """Tell a capture, and what is wrong with it."""
         self.count += 1
         self.malformed += capture.malformed is not None
-        if self._puts_captures:
-            put(capture_to_line(capture if self._reveal else redacted(capture)))
-        self._log.note(
-            event_of(capture),
-            one_line(capture),
-            level=logging.INFO if capture.malformed is None else logging.WARNING,
-            capture=capture.id,
-            endpoint=capture.endpoint,
-            bytes=len(capture.body),
-            truncated=capture.truncated,
-            status=capture.answer.status if capture.answer else None,
-            fault=capture.fault,
-        )
-        judge = self._judges.get(capture.endpoint)
-        for finding in judge.see(capture) if judge else ():
+        if self._lines is not None:
+            self._lines.add(capture_to_line(capture if self._reveal else redacted(capture)))
+        level = logging.INFO if capture.malformed is None else logging.WARNING
+        if self._log.shows(level):
+            self._tell(capture, level)
+        # With nobody to tell a finding to, nothing is judged.
+        if self._live is not None and self._log.shows(logging.WARNING):
+            self._tell_findings(self._live.see(capture))
+            self._catch_up_soon(self._live)
+
+    def finish(self) -> None:
+        """Judge what still waits, and say how much nobody had time for."""
+        if self._live is None:
+            return
+        self._tell_findings(self._live.catch_up(to_the_end=True))
+        if left_out := self._live.left_out:
+            words = f"{left_out} captures came too fast to be judged as they came; `postback check` judges all of them"
+            self._log.note("not_judged", words, level=logging.WARNING, left_out=left_out)
+
+    def _catch_up_soon(self, live: "LiveJudge") -> None:
+        if not live.waiting or self._is_catching_up:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        self._is_catching_up = True
+        loop.call_later(_CATCH_UP_S, self._catch_up, live)
+
+    def _catch_up(self, live: "LiveJudge") -> None:
+        self._is_catching_up = False
+        self._tell_findings(live.catch_up())
+        self._catch_up_soon(live)
+
+    def _tell_findings(self, findings: Iterable[tuple[Capture, "Verdict"]]) -> None:
+        for capture, finding in findings:
             self._log.note(
                 "finding",
                 f"{finding.rule} does not hold",
@@ -64,6 +93,31 @@ class Watcher:
                 severity=finding.level,
             )
 
+    def _tell(self, capture: Capture, level: int) -> None:
+        answer = capture.answer
+        self._log.note(
+            event_of(capture),
+            f"{capture.id[:8]}  {one_line(capture, is_over=True)}",
+            level=level,
+            capture=capture.id,
+            endpoint=capture.endpoint,
+            bytes=len(capture.body),
+            truncated=capture.truncated,
+            status=answer.status if answer else None,
+            sent=answer is not None and answer.sent_ns is not None,
+            fault=capture.fault,
+        )
+
+    def _put(self, lines: list[bytes]) -> None:
+        try:
+            put_all(lines)
+        except OSError as error:
+            # As of `| head`. What arrives is kept and answered all the same.
+            self._lines = None
+            discard(sys.stdout)
+            words = f"captures are no longer written to stdout, which has failed: {error.strerror}; they are stored"
+            self._log.note("output_lost", words, level=logging.WARNING)
+
 
 def event_of(capture: Capture) -> str:
     """Return the name of the event that a capture is in the log of operation."""
@@ -72,30 +126,15 @@ def event_of(capture: Capture) -> str:
     return "captured" if capture.fault is None else "fault_injected"
 
 
-def one_line(capture: Capture) -> str:
-    """Return a capture in one line, without secrets in its target."""
-    status = str(capture.answer.status) if capture.answer else "no answer"
-    notes = [f"{len(capture.body)} bytes"]
-    if capture.truncated:
-        notes.append("truncated")
-    if capture.is_unmatched:
-        notes.append("no endpoint takes this path")
-    if capture.malformed is not None:
-        notes.append(f"not HTTP: {capture.malformed}")
-    if capture.fault is not None:
-        notes.append(f"fault: {capture.fault}")
-    target = redacted_target(capture.target)[:_SHOWN_LETTERS]
-    what = f"{capture.method} {target}  " if capture.method else ""
-    return f"{capture.id[:8]}  {what}{', '.join(notes)}  → {status}"
-
-
-def _judges(notifications: Mapping[str, NotificationSource]) -> dict[str | None, "Judge"]:
-    if not notifications:
-        return {}
+def _live_judge(sources: Mapping[str, NotificationSource]) -> "LiveJudge | None":
+    if not sources:
+        return None
     # Imported when used: the rules take a while, and without a notification nothing is judged.
-    from postback_conformance.judge import Judge  # noqa: PLC0415
+    from postback_conformance.judge import Judges  # noqa: PLC0415
+    from postback_conformance.live import LiveJudge  # noqa: PLC0415
     from postback_conformance.rules import RULES  # noqa: PLC0415
 
-    return {
-        path: Judge(parse_notification(source, None), RULES, endpoint=path) for path, source in notifications.items()
+    notifications: dict[str | None, Notification] = {
+        path: parse_notification(source, None) for path, source in sources.items()
     }
+    return LiveJudge(lambda: Judges(notifications, RULES), time.monotonic_ns)

@@ -142,7 +142,7 @@ def _rendered(notification: Notification, template: Template, event: Event) -> b
 
 
 def _not_well_formed(notification: Notification, template: Template, body: bytes, fault: Fault, what: str) -> Finding:
-    offset = _origin(notification, template, body, fault)
+    offset = origin(notification, template, body, fault)
     message = f"rendered for {what} it is not valid {notification.body_format}: {fault.reason}"
     advice = "`postback render` shows the body; mend the template there"
     if offset is None:
@@ -151,8 +151,8 @@ def _not_well_formed(notification: Notification, template: Template, body: bytes
     return finding_at(kinds.NOT_WELL_FORMED, template.name, (line, column), message=message, advice=advice)
 
 
-def _origin(notification: Notification, template: Template, body: bytes, fault: Fault) -> int | None:
-    """Return the offset in the template that a fault of the rendered body comes from, or None when it is unknown."""
+def origin(notification: Notification, template: Template, body: bytes, fault: Fault) -> int | None:
+    """Return the offset in the template that a fault of a body made by it comes from, or None when it is unknown."""
     if fault.span is None or len(template.nodes) > _MOST_NODES:
         return None
     read = template.match(body, context=notification.body_format)

@@ -1,59 +1,85 @@
-"""The report as one HTML page that needs nothing else: no network, no script, light and dark."""
+"""The report as one HTML page that needs nothing else: no network, no script, light and dark, narrow and wide."""
 
-from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 import jinja2
 import msgspec
+from markupsafe import Markup
 
-from postback_conformance.judge import Judgement
 from postback_conformance.printable import printable
-from postback_conformance.redaction import is_form, redacted_form, redacted_headers, redacted_target
-from postback_conformance.reports.grouping import SYMBOLS, FindingGroup, endpoints_of, grid, grouped
-from postback_conformance.verdict import Subject, summary
-from postback_receiver import Capture
+from postback_conformance.reports.charts import line_chart, pacing_chart
+from postback_conformance.reports.grouping import (
+    SYMBOLS,
+    WORDS,
+    broken,
+    by_action,
+    by_rule,
+    counts_by_kind,
+    headline,
+    mood,
+)
+from postback_conformance.reports.report import MAX_EXHIBITS, SUBJECTS, Group, Report
+from postback_conformance.reports.terminal import place_in_words
+from postback_conformance.rule import Rule
 
-# Of each body shown: enough to see the fault in its surroundings, not a whole catalogue of items.
-_BYTES_AROUND = 400
+# The page of any traffic stays under a few megabytes, which a browser opens at once; what is left out is said.
+_MOST_RULES: Final = 80
+_MOST_ENDPOINTS: Final = 10
+_MOST_ACTIONS: Final = 200
+_MOST_ROWS: Final = 400
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """A finding with the capture it is about, its body cut into before, marked and after."""
+class RuleSection(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule with findings: where to jump to, what it asks for, its findings at each endpoint."""
 
-    group: FindingGroup
-    capture: Capture | None
-    headers: tuple[tuple[str, str], ...] = ()
-    target: str = ""
-    before: str = ""
-    marked: str = ""
-    after: str = ""
+    anchor: str
+    id: str
+    level: str
+    rule: Rule | None
+    groups: tuple[Group, ...]
+    groups_left_out: int
+    count: int
 
 
-def html_report(
-    judgement: Judgement,
-    evidence: Mapping[str, Capture],
-    *,
-    source: str,
-    subject: Subject = "sender",
-    seed: int | None = None,
-) -> str:
-    """Return the page; `evidence` holds captures by id, `source` names where they came from.
-
-    Secret headers, parameters and form fields are hidden; JSON and XML bodies are shown as they are.
-    """
-    verdicts = judgement.verdicts
+def html_report(report: Report) -> bytes:
+    """Return the page, as UTF-8."""
+    found = by_rule((*report.errors, *report.failures))
+    sections = tuple(_section(report, rule, groups, index) for index, (rule, groups) in enumerate(found[:_MOST_RULES]))
+    actions = [action for action in by_action(broken(report)) if action.id is not None]
+    quiet = (*report.passed, *report.not_applicable)
     context: dict[str, Any] = {
-        "captures": judgement.captures,
-        "source": source,
-        "subject": subject,
-        "seed": seed,
-        "counts": summary(verdicts),
+        "report": report,
+        "about": report.about,
+        "under_test": SUBJECTS[report.about.subject],
         "symbols": SYMBOLS,
-        "endpoints": endpoints_of(verdicts),
-        "grid": grid(verdicts),
-        "findings": [_evidence(group, evidence) for group in grouped(verdicts, "error", "fail")],
-        "undecided": grouped(verdicts, "inconclusive"),
+        "words": WORDS,
+        "counts": counts_by_kind(report),
+        "headline": headline(report),
+        "mood": mood(report),
+        "sections": sections,
+        "sections_left_out": len(found) - len(sections),
+        "anchors": {section.id: section.anchor for section in sections},
+        "max_exhibits": MAX_EXHIBITS,
+        "place_in_words": place_in_words,
+        "actions": actions[:_MOST_ACTIONS],
+        "actions_left_out": max(0, len(actions) - _MOST_ACTIONS),
+        "inconclusive": report.inconclusive[:_MOST_ROWS],
+        "inconclusive_left_out": max(0, len(report.inconclusive) - _MOST_ROWS),
+        "excused": report.excused[:_MOST_ROWS],
+        "stale": report.stale[:_MOST_ROWS],
+        "quiet": quiet[:_MOST_ROWS],
+        "quiet_left_out": max(0, len(quiet) - _MOST_ROWS),
+        "pacings": [pacing_chart(one) for one in report.timeline.pacings[:_MOST_ENDPOINTS]],
+        "pacings_left_out": max(0, len(report.timeline.pacings) - _MOST_ENDPOINTS),
+        "lines": [line_chart(one) for one in report.timeline.lines],
     }
+    # A half character in a file's name has no place in UTF-8, and none on a page.
+    return _template().render(context).encode("utf-8", "backslashreplace")
+
+
+@lru_cache(maxsize=1)
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("postback_conformance.reports", "."),
         autoescape=True,
@@ -62,29 +88,21 @@ def html_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.jinja").render(context)
+    return environment.get_template("report.html.jinja")
 
 
-def _evidence(group: FindingGroup, evidence: Mapping[str, Capture]) -> Evidence:
-    capture = next((evidence[one] for one in reversed(group.first.captures) if one in evidence), None)
-    if capture is None:
-        return Evidence(group=group, capture=None)
-    first, beyond = group.first.where.span or (0, 0)
-    return Evidence(
-        group=group,
-        capture=capture,
-        headers=tuple((printable(name), printable(value)) for name, value in redacted_headers(capture.headers)),
-        target=printable(redacted_target(capture.target)),
-        before=_text(capture, max(0, first - _BYTES_AROUND), first),
-        marked=_text(capture, first, beyond),
-        after=_text(capture, beyond, beyond + _BYTES_AROUND),
+def _section(report: Report, rule: str, groups: list[Group], index: int) -> RuleSection:
+    return RuleSection(
+        anchor=f"rule-{index + 1}",
+        id=rule,
+        level=groups[0].first.level,
+        rule=report.rules.get(rule),
+        groups=tuple(groups[:_MOST_ENDPOINTS]),
+        groups_left_out=max(0, len(groups) - _MOST_ENDPOINTS),
+        count=sum(group.count for group in groups),
     )
 
 
-def _text(capture: Capture, first: int, beyond: int) -> str:
-    body = redacted_form(capture.body, first, beyond) if is_form(capture) else capture.body[first:beyond]
-    return body.decode("utf-8", "backslashreplace")
-
-
 def _shown(value: object) -> object:
-    return printable(value, keep="\n\t") if isinstance(value, str) else value
+    # What a macro returns has been through here, and is HTML by now.
+    return printable(value, keep="\n\t") if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -1,101 +1,241 @@
-"""The report at a terminal: a grid of rules and endpoints, then each finding with what was expected and what to do."""
+"""The report at a terminal: what is wrong by rule and by action, the worst first, and the summary last.
 
-from collections.abc import Iterator
+Colour is the console's business: it has some on a terminal only, and none with NO_COLOR.
+"""
+
+from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Group as Lines
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from postback_conformance.judge import Judgement
 from postback_conformance.printable import printable
-from postback_conformance.reports.grouping import SYMBOLS, FindingGroup, endpoints_of, grid, grouped
-from postback_conformance.verdict import OutcomeName, Subject, Verdict, summary
+from postback_conformance.reports.exhibit import Piece
+from postback_conformance.reports.grouping import SYMBOLS, WORDS, Kind, broken, by_action, counts_by_kind, grid, kind_of
+from postback_conformance.reports.report import SUBJECTS, Finding, Group, Report
+from postback_conformance.verdict import Verdict
 
-_STYLES: dict[OutcomeName, str] = {
+_STYLES: Final[dict[Kind, str]] = {
     "error": "bold magenta",
     "fail": "bold red",
     "inconclusive": "yellow",
+    "remark": "cyan",
     "pass": "green",
     "not_applicable": "dim",
 }
+# With more rules broken than this each gets three lines instead of all it has to say.
+_MOST_IN_FULL: Final = 12
+_MOST_GROUPS: Final = 60
+_MOST_ACTIONS: Final = 10
+_MOST_ENDPOINTS: Final = 12
+_EXCERPT_CELLS: Final = 36
 
 
-def terminal_report(judgement: Judgement, *, subject: Subject = "sender") -> RenderableType:
-    """Return everything worth reading about a judgement, the grid first and the summary last."""
-    verdicts = judgement.verdicts
-    return Group(
-        _grid(verdicts),
-        *_findings(grouped(verdicts, "error", "fail")),
-        *_reasons(grouped(verdicts, "inconclusive")),
-        _summary(judgement, subject),
+def terminal_report(report: Report) -> RenderableType:
+    """Return everything worth reading about a judgement."""
+    failures = report.failures
+    is_short = len(failures) > _MOST_IN_FULL
+    return Lines(
+        *_grid(report),
+        *(line for group in report.errors for line in _group(group, is_short=False)),
+        *(line for group in failures[:_MOST_GROUPS] for line in _group(group, is_short=is_short)),
+        *_rest(len(failures) - _MOST_GROUPS, "more, as bad or less: --format json has all"),
+        *_actions(report),
+        *_reasons(report.inconclusive),
+        *_baseline(report),
+        *_silent(report),
+        _summary(report),
     )
 
 
-def _grid(verdicts: tuple[Verdict, ...]) -> Table:
+def _grid(report: Report) -> Iterator[RenderableType]:
+    rows = [row for row in grid(report) if set(row.outcomes) & {"error", "fail", "inconclusive", "remark"}]
+    if not rows or not 1 < len(report.endpoints) <= _MOST_ENDPOINTS:
+        # At one endpoint, every line of it would be told again below.
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("rule", no_wrap=True)
     table.add_column("level", no_wrap=True)
-    for endpoint in endpoints_of(verdicts):
+    for endpoint in report.endpoints:
         table.add_column(Text(printable(endpoint or "all captures")), justify="center", no_wrap=True)
-    for row in grid(verdicts):
+    for row in rows[:_MOST_GROUPS]:
         cells = [Text(SYMBOLS[outcome], style=_STYLES[outcome]) for outcome in row.outcomes]
         table.add_row(row.rule, row.level, *cells)
-    legend = "   ".join(f"{symbol} {name.replace('_', ' ')}" for name, symbol in SYMBOLS.items())
-    table.caption = legend
+    table.caption = "   ".join(f"{symbol} {WORDS[outcome]}" for outcome, symbol in SYMBOLS.items())
     table.caption_justify = "left"
-    return table
+    yield table
+    yield from _rest(len(rows) - _MOST_GROUPS, "more rules")
 
 
-def _findings(groups: tuple[FindingGroup, ...]) -> Iterator[RenderableType]:
-    for group in groups:
-        verdict = group.first
-        title = Text.assemble(
-            (f"{SYMBOLS[verdict.outcome]} {verdict.rule}", _STYLES[verdict.outcome]),
-            f"  {verdict.level}  {printable(verdict.endpoint or '')}",
-            f"  ({group.count} findings, the first:)" if group.count > 1 else "",
-        )
-        yield Text()
-        yield title
-        yield from (Text.assemble((f"  {name:<9}", "dim"), printable(value)) for name, value in _details(verdict))
+def _group(group: Group, *, is_short: bool) -> Iterator[RenderableType]:
+    first = group.first
+    kind = kind_of(first)
+    yield Text()
+    yield Text.assemble(
+        (f"{SYMBOLS[kind]} {first.rule}", _STYLES[kind]),
+        f"  {first.level}  {printable(first.endpoint or '')}",
+        f"  ({group.count} {'remarks' if kind == 'remark' else 'findings'}, the first:)" if group.count > 1 else "",
+    )
+    yield _labelled("what", first.message)
+    if is_short:
+        yield _labelled("capture", _captures(first))
+        return
+    yield from (_labelled(name, value) for name, value in _details(group.shown[0]))
+    yield from _excerpt(group.shown[0])
+    if first.fix:
+        yield _labelled("do", first.fix)
 
 
-def _details(verdict: Verdict) -> Iterator[tuple[str, str]]:
-    yield "what", verdict.message
+def _details(finding: Finding) -> Iterator[tuple[str, str]]:
+    verdict = finding.verdict
     if verdict.expected:
         yield "expected", verdict.expected
     if verdict.actual:
         yield "got", verdict.actual
-    if verdict.where.span:
-        first, beyond = verdict.where.span
-        yield "where", f"body, byte {first}" + (f" to {beyond - 1}" if beyond - 1 > first else "")
-    if verdict.where.header:
-        yield "where", f"header {verdict.where.header}"
+    if place := place_in_words(verdict):
+        yield "where", place
+    if finding.action:
+        yield "action", finding.action
     if verdict.captures:
-        more = ", …" if len(verdict.captures) > 3 else ""
-        yield "capture", ", ".join(verdict.captures[:3]) + more
-    if verdict.fix:
-        yield "do", verdict.fix
+        yield "capture", _captures(verdict)
 
 
-def _reasons(groups: tuple[FindingGroup, ...]) -> Iterator[RenderableType]:
-    for _, alike in groupby(groups, key=lambda group: group.first.rule):
+def place_in_words(verdict: Verdict) -> str:
+    """Return in words where a finding is, empty when it is about a whole request or several."""
+    where = verdict.where
+    if where.span:
+        first, beyond = where.span
+        place = f"body, byte {first}" + (f" to {beyond - 1}" if beyond - 1 > first else "")
+        return f"{place}, {where.pointer}" if where.pointer else place
+    if where.pointer:
+        return f"body, {where.pointer}"
+    if where.header:
+        return f"header {where.header}"
+    if where.parameter:
+        return f"parameter {where.parameter}"
+    if where.target:
+        return f"target, character {where.target[0]}"
+    return ""
+
+
+def _captures(verdict: Verdict) -> str:
+    ids = verdict.captures
+    return ", ".join(ids) if len(ids) <= 3 else f"{ids[0]}, … {len(ids) - 2} more …, {ids[-1]}"
+
+
+def _excerpt(finding: Finding) -> Iterator[RenderableType]:
+    """Show the bytes a finding is about on one line, with a caret under each of them."""
+    if finding.exhibit is None:
+        return
+    for pieces in (finding.exhibit.body, finding.exhibit.target):
+        index = next((index for index, piece in enumerate(pieces) if piece.is_marked), None)
+        if index is None:
+            continue
+        before, marked, after = (
+            _flat(part) for part in (pieces[:index], pieces[index : index + 1], pieces[index + 1 :])
+        )
+        before, after = _last_cells(before), _first_cells(after)
+        marked = _first_cells(marked)
+        yield Text.assemble(("  bytes    ", "dim"), before, (marked, "bold red"), after)
+        yield Text.assemble(" " * (11 + cell_len(before)), ("^" * max(1, cell_len(marked)), "bold red"))
+        return
+
+
+def _flat(pieces: Iterable[Piece]) -> str:
+    return printable("".join(piece.text for piece in pieces))
+
+
+def _first_cells(text: str) -> str:
+    kept = text[:_EXCERPT_CELLS]
+    while cell_len(kept) > _EXCERPT_CELLS:
+        kept = kept[:-1]
+    return kept + ("…" if len(kept) < len(text) else "")
+
+
+def _last_cells(text: str) -> str:
+    kept = text[-_EXCERPT_CELLS:]
+    while cell_len(kept) > _EXCERPT_CELLS:
+        kept = kept[1:]
+    return ("…" if len(kept) < len(text) else "") + kept
+
+
+def _actions(report: Report) -> Iterator[RenderableType]:
+    actions = [action for action in by_action(broken(report)) if action.id is not None]
+    if len(actions) < 2:
+        return
+    yield Text()
+    yield Text("by action", style="bold")
+    for action in actions[:_MOST_ACTIONS]:
+        where = f" at {printable(action.endpoint)}" if action.endpoint else ""
+        yield Text.assemble(
+            f"  {printable(action.id or '')}{where}", ("  breaks  ", "dim"), ", ".join(action.rules[:8])
+        )
+    yield from _rest(len(actions) - _MOST_ACTIONS, "more actions")
+
+
+def _reasons(groups: tuple[Group, ...]) -> Iterator[RenderableType]:
+    for _, alike in groupby(groups[:_MOST_GROUPS], key=lambda group: group.first.rule):
         verdicts = [group.first for group in alike]
         first = verdicts[0]
         endpoints = printable(" ".join(verdict.endpoint or "" for verdict in verdicts))
         yield Text()
         yield Text.assemble((f"{SYMBOLS[first.outcome]} {first.rule}", _STYLES[first.outcome]), f"  {endpoints}")
-        yield Text.assemble(("  why      ", "dim"), printable(first.message))
+        yield _labelled("why", first.message)
+    yield from _rest(len(groups) - _MOST_GROUPS, "more that could not be told")
 
 
-def _summary(judgement: Judgement, subject: Subject) -> Text:
-    counts = summary(judgement.verdicts)
-    under_test = {"sender": "the sender (the traffic that arrived)", "endpoint": "the endpoint (its answers)"}
-    text = Text(
-        f"\n{judgement.captures} captures, {len(grid(judgement.verdicts))} rules, under test: {under_test[subject]}\n"
+def _baseline(report: Report) -> Iterator[RenderableType]:
+    if report.excused or report.stale:
+        yield Text()
+    for group in report.excused[:_MOST_GROUPS]:
+        first = group.first
+        told = f"{first.rule} {printable(first.endpoint or '')}: {group.count} excused, {printable(first.baseline)}"
+        yield Text.assemble(("baseline  ", "dim"), told)
+    for entry in report.stale[:_MOST_GROUPS]:
+        told = f"{entry.rule} {printable(entry.endpoint or '')}: {printable(entry.why or entry.reason)}"
+        yield Text.assemble(("baseline  stale: ", "yellow"), told)
+
+
+def _silent(report: Report) -> Iterator[RenderableType]:
+    """Name the rules that have nothing to say, in a line or two."""
+    loud = {group.first.rule for group in (*report.errors, *report.failures, *report.inconclusive)}
+    passed = dict.fromkeys(group.first.rule for group in report.passed if group.first.rule not in loud)
+    silent = dict.fromkeys(
+        group.first.rule for group in report.not_applicable if group.first.rule not in {*loud, *passed}
     )
-    parts = [(f"{count} {name.replace('_', ' ')}", _STYLES[name]) for name, count in counts.items() if count]
+    quiet: tuple[tuple[Kind, dict[str, None]], ...] = (("pass", passed), ("not_applicable", silent))
+    for outcome, rules in quiet:
+        if rules:
+            yield Text()
+            told = f"{SYMBOLS[outcome]} {len(rules)} {WORDS[outcome]}  "
+            yield Text.assemble((told, _STYLES[outcome]), (", ".join(sorted(rules)), "dim"))
+
+
+def _summary(report: Report) -> Text:
+    rules = len({group.first.rule for group in report.groups})
+    text = Text(
+        f"\n{report.captures} captures, {rules} rules, profile {report.about.profile}, "
+        f"under test: {SUBJECTS[report.about.subject]}\n"
+    )
+    if report.evicted:
+        text.append(f"{report.evicted} captures had been evicted from the store before\n", style="yellow")
+    parts = [(f"{count} {WORDS[name]}", _STYLES[name]) for name, count in counts_by_kind(report).items() if count]
+    if report.excused_count:
+        parts.append((f"{report.excused_count} excused by the baseline", "dim"))
     for index, (label, style) in enumerate(parts):
         text.append(", " if index else "")
         text.append(label, style=style)
     return text
+
+
+def _labelled(name: str, value: str) -> Text:
+    return Text.assemble((f"  {name:<9}", "dim"), printable(value))
+
+
+def _rest(count: int, what: str) -> Iterator[RenderableType]:
+    if count > 0:
+        yield Text(f"  … {count} {what}", style="dim")

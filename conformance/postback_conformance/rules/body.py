@@ -1,157 +1,139 @@
-"""Bodies: well formed in the format the notification names."""
+"""Bodies of every format: their bytes, and whether they are what their template says."""
 
-from postback_conformance.printable import printable
-from postback_conformance.readings import (
-    MAX_DEPTH,
-    Fault,
-    form_fault,
-    read_json,
-    utf8_fault,
-    xml_document_type,
-    xml_fault,
-)
-from postback_conformance.redaction import is_form, redacted_form
-from postback_conformance.rule import Rule, Source, each_capture
-from postback_conformance.rules.examples import JSON_SETTINGS, QUERY_SETTINGS, XML_SETTINGS, capture, example
-from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome, Where
+from postback_conformance.departure import departure
+from postback_conformance.evidence import Evidence
+from postback_conformance.readings import Fault, XmlReading, form_fault, utf8_fault
+from postback_conformance.rule import Rule, Source
+from postback_conformance.rules.applying import no_body, no_body_in, where_it_applies
+from postback_conformance.rules.body_findings import around, where_in
+from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, QUERY_SETTINGS, capture, example
+from postback_conformance.rules.fact_sources import CAPTURED_CALLS, EXAMPLE_BODY, NOTIFICATIONS_API
+from postback_conformance.rules.template_faults import RAW, TemplateFaults, of_its_template, raw_fits
+from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome
 from postback_conformance.wanted_url import wanted_url
-from postback_receiver import Capture
-from postback_sender.notification import BodyFormat, Notification
+from postback_sender.notification import Notification
+from postback_sender.template.matching import Mismatch
 
-_FORM_SETTINGS = QUERY_SETTINGS.replace("GET", "POST") + 'body = "id={ActionId}"\nbody_format = "query"\n'
-_JSON_RFC = Source(document="RFC 8259", section="§2 and §8.1", date="2017-12-01")
-_QUOTE_ADVICE = (
-    "Give every key a value and put every token between quotes; `postback lint` shows the places in the template."
-)
-
-
-def _without(notification: Notification, capture: Capture, body_format: BodyFormat) -> Outcome | None:
-    """Return why a body of that format cannot be judged here, or None when it can."""
-    if notification.body is None or notification.body_format != body_format:
-        return NotApplicable(why=f"the notification has no {body_format} body")
-    return _unreadable(capture)
-
-
-def _unreadable(capture: Capture) -> Inconclusive | None:
-    """Return why nobody can tell what is in a body: it is cut, or it is encoded and kept as it was sent."""
-    if capture.truncated:
-        return Inconclusive(why="the body was not captured to its end", captures=(capture.id,))
-    if encodings := [one for one in capture.header("Content-Encoding") if one.strip().lower() != "identity"]:
-        return Inconclusive(why=f"the body is encoded: {', '.join(encodings)}", captures=(capture.id,))
-    return None
+_FORM_SETTINGS = """
+url = "http://127.0.0.1/postback"
+method = "POST"
+body_format = "query"
+body = "id={ActionId}&name={CampaignName}"
+"""
+_FORM = ("Content-Type", "application/x-www-form-urlencoded")
+_NAMED_SETTINGS = JSON_SETTINGS.replace("date", "name").replace("EventDate", "CampaignName")
+_NAMED = '{"id": "1", "name": "Zürich"}'
+_JSON_RFC = Source(document="RFC 8259", section="§8.1", date="2017-12")
+_MARK = b"\xef\xbb\xbf"
 
 
-def _failed(notification: Notification, capture: Capture, fault: Fault, what: str, expected: str) -> Fail:
-    return Fail(
-        message=f"{what}: {fault.reason}",
-        expected=expected,
-        actual=_around(notification, capture, fault.span),
-        captures=(capture.id,),
-        where=Where(span=fault.span),
-    )
+def _not_get(notification: Notification) -> str:
+    return "" if notification.method == "GET" else "the notification is not a GET"
 
 
-def _around(notification: Notification, capture: Capture, span: tuple[int, int] | None) -> str:
-    """Return the bytes before and after a fault, as text that one line can hold; secret fields of a form are hidden."""
-    start = span[0] if span else 0
-    first, beyond = max(0, start - 24), start + 16
-    is_one = is_form(capture) or (notification.body is not None and notification.body_format == "query")
-    shown = redacted_form(capture.body, first, beyond) if is_one else capture.body[first:beyond]
-    return printable(shown.decode("utf-8", "backslashreplace"))
-
-
-def _empty_on_get(notification: Notification, capture: Capture) -> Outcome | None:
-    if notification.method != "GET":
-        return NotApplicable(why="the notification is not a GET")
+def _empty_on_get(evidence: Evidence) -> Outcome | None:
+    capture = evidence.capture
     if not capture.body:
-        return _unreadable(capture)
+        content = evidence.content
+        return None if isinstance(content, bytes) else content
     return Fail(
         message=f"the {capture.method} came with a body of {len(capture.body)} bytes",
         expected="no body",
-        actual=_around(notification, capture, None),
+        actual=around(evidence, capture.body, None),
         captures=(capture.id,),
     )
 
 
-def _utf8(notification: Notification, capture: Capture) -> Outcome | None:
-    if notification.body is None:
-        return NotApplicable(why="the notification has no body")
-    if outcome := _unreadable(capture):
-        return outcome
-    fault = utf8_fault(capture.body)
-    return None if fault is None else _failed(notification, capture, fault, "the body is not UTF-8", "UTF-8")
-
-
-def _json_well_formed(notification: Notification, capture: Capture) -> Outcome | None:
-    if outcome := _without(notification, capture, "json"):
-        return outcome
-    reading = read_json(capture.body)
-    if reading.too_deep:
-        return Inconclusive(why=f"the body is nested deeper than {MAX_DEPTH} levels", captures=(capture.id,))
-    fault = reading.fault
-    return None if fault is None else _failed(notification, capture, fault, "the body is not valid JSON", "valid JSON")
-
-
-def _json_duplicate_key(notification: Notification, capture: Capture) -> Outcome | None:
-    if outcome := _without(notification, capture, "json"):
-        return outcome
-    reading = read_json(capture.body)
-    if reading.fault or reading.too_deep:
-        return NotApplicable(why="the body is not JSON that can be read")
-    if not reading.repeated_keys:
+def _utf8(evidence: Evidence, template: TemplateFaults) -> Outcome | None:
+    content = evidence.content
+    if not isinstance(content, bytes):
+        return content
+    if content.isascii() or (fault := utf8_fault(content)) is None:
         return None
-    keys = ", ".join(repr(key) for key in reading.repeated_keys)
-    return Fail(
-        message=f"one object holds {keys} more than once; parsers keep the first, the last, or refuse",
-        expected="each key once",
-        actual=keys,
-        captures=(capture.id,),
-    )
+    if isinstance(reading := evidence.xml, XmlReading) and reading.fault is None:
+        return NotApplicable(why="the XML declares another encoding, which is its right")
+    return template.misplaced(evidence, fault, "the body is not UTF-8", "UTF-8")
 
 
-def _xml_well_formed(notification: Notification, capture: Capture) -> Outcome | None:
-    if outcome := _without(notification, capture, "xml"):
-        return outcome
-    fault = xml_fault(capture.body)
-    return (
-        None
-        if fault is None
-        else _failed(notification, capture, fault, "the body is not well-formed XML", "well-formed XML")
-    )
+def _bom(evidence: Evidence, template: TemplateFaults) -> Outcome | None:
+    content = evidence.content
+    if not isinstance(content, bytes):
+        return content
+    if not content.startswith(_MARK):
+        return None
+    fault = Fault(reason="its first three bytes are ef bb bf", span=(0, 3))
+    return template.misplaced(evidence, fault, "the body begins with a byte order mark", "a body without one")
 
 
-def _xml_no_dtd(notification: Notification, capture: Capture) -> Outcome | None:
-    if outcome := _without(notification, capture, "xml"):
-        return outcome
-    fault = xml_document_type(capture.body)
-    expected = "no document type: it is how entities and outside files get in"
-    return (
-        None
-        if fault is None
-        else _failed(notification, capture, fault, "the body carries more than its values", expected)
-    )
-
-
-def _percent_encoding(notification: Notification, capture: Capture) -> Outcome | None:
+def _percent_encoding(evidence: Evidence, template: TemplateFaults) -> Outcome | None:
+    notification = evidence.notification
     has_form = notification.body is not None and notification.body_format == "query"
-    if not has_form and not capture.query:
+    if not has_form and not evidence.capture.query:
         return NotApplicable(why="there is neither a query nor a form body")
+    told = _encoded_query(evidence)
+    return _encoded_form(evidence, template) if told is None and has_form else told
+
+
+def _encoded_query(evidence: Evidence) -> Outcome | None:
+    notification, capture = evidence.notification, evidence.capture
     if fault := form_fault(capture.query.encode("latin-1")):
+        if notification.template.escaping == "raw":
+            why = f"the query is not percent-encoded ({fault.reason}); {RAW}"
+            return Inconclusive(why=why, captures=(capture.id,))
         return Fail(
             message=f"the query is not percent-encoded: {fault.reason}",
             expected="a percent-encoded query",
             actual=wanted_url(notification.url).shown_query(capture.query)[:120],
             captures=(capture.id,),
         )
-    if not has_form:
+    return None
+
+
+def _encoded_form(evidence: Evidence, template: TemplateFaults) -> Outcome | None:
+    reading = evidence.form
+    if isinstance(reading, NotApplicable | Inconclusive):
+        return reading
+    if reading.fault is None:
         return None
-    if outcome := _unreadable(capture):
-        return outcome
-    fault = form_fault(capture.body)
-    return (
-        None
-        if fault is None
-        else _failed(notification, capture, fault, "the body is not percent-encoded", "percent-encoding")
+    if evidence.notification.template.escaping == "raw":
+        why = f"the body is not percent-encoded ({reading.fault.reason}); {RAW}"
+        return Inconclusive(why=why, captures=(evidence.capture.id,))
+    return template.misplaced(evidence, reading.fault, "the body is not percent-encoded", "percent-encoding")
+
+
+def _always(_notification: Notification) -> str:
+    return ""
+
+
+def _has_fault(evidence: Evidence) -> bool:
+    readings = (evidence.json, evidence.xml, evidence.form)
+    return any(not isinstance(one, NotApplicable | Inconclusive) and one.fault is not None for one in readings)
+
+
+def _template_shape(evidence: Evidence) -> Outcome | None:
+    template, content = evidence.notification.body, evidence.content
+    if template is None:
+        return None
+    if not isinstance(content, bytes):
+        return content
+    text_format = evidence.notification.body_format
+    reading = evidence.body_reading or template.match(content, context=text_format)
+    if not isinstance(reading, Mismatch):
+        return None
+    if template.options.escaping == "raw" and raw_fits(template, content):
+        # The shortest values did not fit, others do.
+        return None
+    if _has_fault(evidence):
+        return NotApplicable(why="the body is not well formed, of which another rule tells")
+    left = departure(template, content, reading, text_format=text_format)
+    hint = f"; {left.hint}" if left.hint else ""
+    return Fail(
+        message=f"the body leaves its template at byte {left.position} (line {left.line}, column {left.column}), where "
+        f"line {left.template_line}, column {left.template_column} of the template stands{hint}",
+        expected=left.expected,
+        actual=left.got,
+        captures=(evidence.capture.id,),
+        where=where_in(evidence, (left.position, min(left.position + 1, len(content)))),
     )
 
 
@@ -159,11 +141,15 @@ RULES = (
     Rule(
         id="body.empty-on-get",
         level="MUST",
+        lenient="SHOULD",
         requirement="A GET carries its values in the URL and nothing in the body.",
         needs="a notification with the method GET",
         fix="Check what stands between impact.com and your server; servers may refuse or ignore such a body.",
-        sources=(Source(document="impact.com OpenAPI, event notifications v16", section="GET"),),
-        start=each_capture(_empty_on_get),
+        sources=(
+            NOTIFICATIONS_API(section="GET"),
+            Source(document="RFC 9110", section="§9.3.1", date="2022-06"),
+        ),
+        start=where_it_applies(_not_get, _empty_on_get),
         passing=example(QUERY_SETTINGS, capture(method="GET", target="/postback?id=1&sub=")),
         failing=example(QUERY_SETTINGS, capture(b"x", method="GET")),
     ),
@@ -174,53 +160,24 @@ RULES = (
         needs="a notification with a body, captured to its end",
         fix="Check for a proxy that changes encodings; JSON between systems is UTF-8.",
         sources=(_JSON_RFC,),
-        start=each_capture(_utf8),
-        passing=example(JSON_SETTINGS, capture('{"city": "Zürich"}'.encode())),
-        failing=example(JSON_SETTINGS, capture('{"city": "Zürich"}'.encode("latin-1"))),
+        start=of_its_template(no_body, _utf8),
+        passing=example(_NAMED_SETTINGS, capture(_NAMED.encode())),
+        failing=example(_NAMED_SETTINGS, capture(_NAMED.encode("latin-1"))),
     ),
     Rule(
-        id="body.json.well-formed",
+        id="body.bom",
         level="MUST",
-        requirement="A JSON body is well formed.",
-        needs="a notification with a JSON body, captured to its end",
-        fix=_QUOTE_ADVICE,
-        sources=(_JSON_RFC,),
-        start=each_capture(_json_well_formed),
-        passing=example(JSON_SETTINGS, capture(b'{"id": "1"}')),
-        failing=example(JSON_SETTINGS, capture(b'{"id": }')),
-    ),
-    Rule(
-        id="body.json.duplicate-key",
-        level="SHOULD",
-        requirement="No JSON object holds a key twice.",
-        needs="a notification with a JSON body that can be read",
-        fix="Rename one of the keys in the body template.",
-        sources=(Source(document="RFC 8259", section="§4", date="2017-12-01"),),
-        start=each_capture(_json_duplicate_key),
-        passing=example(JSON_SETTINGS, capture(b'{"a": {"id": 1}, "id": 1}')),
-        failing=example(JSON_SETTINGS, capture(b'{"id": 1, "id": 2}')),
-    ),
-    Rule(
-        id="body.xml.well-formed",
-        level="MUST",
-        requirement="An XML body is well formed.",
-        needs="a notification with an XML body, captured to its end",
-        fix="Close every element and quote every attribute; `postback lint` shows the places in the template.",
-        sources=(Source(document="XML 1.0", section="§2.1", date="2008-11-26"),),
-        start=each_capture(_xml_well_formed),
-        passing=example(XML_SETTINGS, capture(b"<a><id>1</id></a>")),
-        failing=example(XML_SETTINGS, capture(b"<a><id>1</a>")),
-    ),
-    Rule(
-        id="body.xml.no-dtd",
-        level="MUST",
-        requirement="An XML body declares no document type.",
-        needs="a notification with an XML body, captured to its end",
-        fix="Refuse such a body: nothing in a postback needs it, and it can pull in files or grow without end.",
-        sources=(Source(document="OWASP XML External Entity Prevention", certainty="third-party"),),
-        start=each_capture(_xml_no_dtd),
-        passing=example(XML_SETTINGS, capture(b"<a/>")),
-        failing=example(XML_SETTINGS, capture(b"<!DOCTYPE a><a/>")),
+        lenient="SHOULD",
+        requirement="A JSON or form body begins without a byte order mark.",
+        needs="a notification with a JSON or form body, captured to its end",
+        fix="Remove the mark from the body template (editors hide it), or skip these three bytes before parsing.",
+        sources=(
+            Source(document="RFC 8259", section="§8.1", date="2017-12"),
+            Source(document="RFC 3986", section="§2.1 and §3.4: no such bytes in a form", date="2005-01"),
+        ),
+        start=of_its_template(no_body_in("json", "query"), _bom),
+        passing=example(JSON_SETTINGS, capture(JSON_BODY)),
+        failing=example(JSON_SETTINGS, capture(_MARK + JSON_BODY)),
     ),
     Rule(
         id="body.query.percent-encoding",
@@ -229,11 +186,27 @@ RULES = (
         needs="a query in the target or a form body, captured to its end",
         fix="Values that hold & = % + or letters beyond ASCII are cut or garbled; report it with the capture.",
         sources=(
-            Source(document="RFC 3986", section="§2.1 and §3.4", date="2005-01-01"),
-            Source(document="captured calls", section="May 2026", certainty="third-party"),
+            Source(document="RFC 3986", section="§2.1 and §3.4", date="2005-01"),
+            CAPTURED_CALLS(section="every value"),
         ),
-        start=each_capture(_percent_encoding),
-        passing=example(_FORM_SETTINGS, capture(b"id=1%20a+b&date=2026-05-11T00%3A07%3A27%2B03%3A00")),
-        failing=example(_FORM_SETTINGS, capture(b"id=100%")),
+        start=of_its_template(_always, _percent_encoding),
+        passing=example(_FORM_SETTINGS, capture(b"id=1&name=100%25+Z%C3%BCrich%20AG", headers=(_FORM,))),
+        failing=example(_FORM_SETTINGS, capture(b"id=1&name=100%", headers=(_FORM,))),
+    ),
+    Rule(
+        id="body.template-shape",
+        level="SHOULD",
+        strict="MUST",
+        lenient="INFO",
+        requirement="A body is its template, with values in the places of the tokens.",
+        needs="a notification with a body, captured to its end",
+        fix="Compare the body at impact.com with the notification file; `postback match` shows both beside each other.",
+        sources=(
+            EXAMPLE_BODY(),
+            CAPTURED_CALLS(section="parameters as set up"),
+        ),
+        start=where_it_applies(no_body, _template_shape),
+        passing=example(JSON_SETTINGS, capture(JSON_BODY)),
+        failing=example(JSON_SETTINGS, capture(b'{"id": "1", "day": "2026-05-11"}')),
     ),
 )

@@ -1,14 +1,20 @@
 """The capture itself: what was judged is all that arrived. Its subject is our own evidence."""
 
+import re
+
+from msgspec.structs import replace
+
+from postback_conformance.evidence import Evidence
 from postback_conformance.rule import Rule, Source, each_capture
-from postback_conformance.rules.examples import JSON_SETTINGS, capture, example
-from postback_conformance.verdict import Fail, Outcome
-from postback_receiver import Capture
-from postback_sender.notification import Notification
+from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, capture, example
+from postback_conformance.verdict import Fail, Inconclusive, Outcome
+
+# More digits no length in bytes has that anybody could send.
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
-def _complete(notification: Notification, capture: Capture) -> Outcome | None:
-    _ = notification
+def _complete(evidence: Evidence) -> Outcome | None:
+    capture = evidence.capture
     if capture.malformed is not None:
         return Fail(
             message=f"this could not be read as an HTTP request: {capture.malformed}",
@@ -18,27 +24,48 @@ def _complete(notification: Notification, capture: Capture) -> Outcome | None:
         )
     if not capture.truncated:
         return None
-    return Fail(
-        message=f"only the first {len(capture.body)} bytes of the body are here",
-        expected="the whole body",
-        actual="a body over the receiver's limit, or a sender that left before its end",
+    size, length = len(capture.body), _length(evidence)
+    # Whoever was answered had not left: then it was the receiver that stopped, at its limit or for lack of patience.
+    if capture.answer is None and capture.gone_ns is not None and length is not None and size < length:
+        return Fail(
+            message=f"the sender hung up after {size} of {length} bytes of the body",
+            expected=f"{length} bytes, as its Content-Length says",
+            actual=f"{size} bytes, and the end of the connection",
+            captures=(capture.id,),
+        )
+    return Inconclusive(
+        why=f"only the first {size} bytes of the body are here: if it was longer than the receiver's limit, raise that "
+        "with --max-body",
         captures=(capture.id,),
     )
 
+
+def _length(evidence: Evidence) -> int | None:
+    lengths = set(evidence.header("content-length"))
+    text = lengths.pop() if len(lengths) == 1 else ""
+    return int(text) if _LENGTH.fullmatch(text) else None
+
+
+_CUT_OFF = capture(b'{"id', headers=(("Content-Type", "application/json"), ("Content-Length", "30")), truncated=True)
 
 RULES = (
     Rule(
         id="capture.complete",
         level="MUST",
         requirement="Every capture holds its whole request.",
-        needs="any capture",
-        fix="Raise the receiver's body limit, or find out why the sender hung up; other rules cannot tell meanwhile.",
+        needs="any capture; of one that was cut off, its Content-Length and that the sender left",
+        fix="Find out why the sender hung up before the end of its body; the other rules cannot tell meanwhile.",
         sources=(
-            Source(document="Postback Kit", section="ARCHITECTURE.md: a capture is evidence", certainty="inferred"),
+            Source(
+                document="Postback Kit",
+                section="ARCHITECTURE.md: a capture is evidence",
+                date="2026-11-22",
+                certainty="inferred",
+            ),
         ),
         start=each_capture(_complete),
         sees_malformed=True,
-        passing=example(JSON_SETTINGS, capture(b"{}")),
-        failing=example(JSON_SETTINGS, capture(b'{"id', truncated=True)),
+        passing=example(JSON_SETTINGS, capture(JSON_BODY)),
+        failing=example(JSON_SETTINGS, replace(_CUT_OFF, answer=None, gone_ns=1)),
     ),
 )

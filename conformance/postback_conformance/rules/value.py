@@ -1,49 +1,262 @@
-"""Values: what stands in the places of the tokens."""
+"""Values: what stands in the places of the tokens, and whether it was written there as it should be."""
 
 import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote
 
-from postback_conformance.rule import Rule, Source, each_capture
-from postback_conformance.rules.examples import JSON_SETTINGS, capture, example
-from postback_conformance.verdict import Fail, Inconclusive, Outcome, Where
-from postback_receiver import Capture
+from postback_conformance.evidence import Evidence, Value
+from postback_conformance.printable import printable
+from postback_conformance.rule import Check, EachCapture, Rule
+from postback_conformance.rules.applying import where_it_applies
+from postback_conformance.rules.body_findings import around, where_in
+from postback_conformance.rules.examples import JSON_SETTINGS, QUERY_SETTINGS, capture, example
+from postback_conformance.rules.fact_sources import CAPTURED_CALLS, EXAMPLE_BODY, SAMPLE_CALL, TRACKER_PRESET
+from postback_conformance.rules.raw_values import RawValue, raw_value_at_fault
+from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome, Where
 from postback_sender.notification import Notification
+from postback_sender.template.matching import Mismatch
+from postback_sender.tokens import Catalogue, TokenType
 
 # impact.com writes every token in PascalCase, item fields as variable.field.
 _NAME = r"([A-Z][A-Za-z0-9]*|[a-z]+\.[a-z]+)"
 _TOKEN = re.compile(rf"\{{{_NAME}\}}".encode())
 _TOKEN_IN_URL = re.compile(rf"(?:\{{|%7[Bb]){_NAME}(?:\}}|%7[Dd])".encode())
 
+# Types of which no value holds an escape or a word, so that one in it is no part of it.
+_STRICT: frozenset[TokenType] = frozenset({"money", "number", "currency", "datetime"})
+# What programs write for a value they have not, in any mixture of upper and lower case.
+_NULL_WORDS = frozenset({"null", "(null)", "<null>", "nil", "none", "undefined", "nan"})
+_LONGEST_NULL_WORD = 9
+_MARKED_NULL_WORDS = tuple(f"\0{word}\0" for word in sorted(_NULL_WORDS))
+# Escapes that should have been taken off with the first reading: of a URL, of a string, of XML.
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|\\(?:[\"/\\]|u[0-9A-Fa-f]{4})|&(?:amp|lt|gt|quot|apos|#[0-9]{1,7});")
+# UTF-8 that was taken for Latin-1 and written as UTF-8 once more: "Ã¼" for "ü".
+_TWICE_UTF8 = re.compile("[\u00c2-\u00f4][\u0080-\u00bf]")
+# A scheme ends with a colon, and that with slashes, in every URL.
+_ENCODED_URL = re.compile(r"https?(?:%3[Aa]|:%2[Ff]|:\\/)")
+_URL_BEGINNINGS = ("https://", "http://")
+_BLANK_IN_OFFSET = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,18} [0-9]{2}:?[0-9]{2}")
+_LONGEST_DATE = 64
+_SHOWN_LETTERS = 80
 
-def _unreplaced_token(notification: Notification, capture: Capture) -> Outcome | None:
+_ENCODED_DATE = "2026-05-11T00%3A07%3A27%2B03%3A00"
+
+
+def _unreplaced_token(notification: Notification) -> Check:
+    names = notification.url.names | (notification.body.names if notification.body else frozenset[str]())
     pattern = _TOKEN_IN_URL if notification.body_format == "query" else _TOKEN
-    if found := pattern.search(capture.body):
-        return _outcome(notification, capture, found, "body", Where(span=found.span()))
-    if found := _TOKEN_IN_URL.search(capture.target.encode("latin-1")):
-        return _outcome(notification, capture, found, "target", Where())
-    if capture.truncated:
-        return Inconclusive(why="the body was not captured to its end", captures=(capture.id,))
-    return None
+
+    def test(evidence: Evidence) -> Outcome | None:
+        content = evidence.content
+        if isinstance(content, bytes) and (found := pattern.search(content)):
+            return _unreplaced(evidence, found, "body", where_in(evidence, found.span()), names)
+        if found := _TOKEN_IN_URL.search(evidence.capture.target.encode("latin-1")):
+            return _unreplaced(evidence, found, "target", Where(target=found.span()), names)
+        return None if isinstance(content, bytes) else content
+
+    return EachCapture(test)
 
 
-def _outcome(notification: Notification, capture: Capture, found: re.Match[bytes], place: str, where: Where) -> Outcome:
+def _unreplaced(evidence: Evidence, found: re.Match[bytes], place: str, where: Where, names: frozenset[str]) -> Outcome:
     token = f"{{{found[1].decode()}}}"
-    if found[1].decode() not in _names(notification):
+    if found[1].decode() not in names:
         return Inconclusive(
             why=f"{token} stands in the {place}; the template has no such token, so it may be a value",
-            captures=(capture.id,),
+            captures=(evidence.capture.id,),
+        )
+    # The partner's own link, or a name, may hold such a word: then it stands within another value.
+    if evidence.texts.get(found[1].decode(), token) != token:
+        return Inconclusive(
+            why=f"{token} stands in the {place}, and its own place holds a value: it may be part of another one",
+            captures=(evidence.capture.id,),
         )
     return Fail(
         message=f"{token} stands in the {place} as it stands in the template",
         expected="the value of the token, or nothing",
         actual=token,
-        captures=(capture.id,),
+        captures=(evidence.capture.id,),
         where=where,
     )
 
 
-def _names(notification: Notification) -> frozenset[str]:
-    return notification.url.names | (notification.body.names if notification.body else frozenset[str]())
+ValueTest = Callable[[Evidence, Value, TokenType], Outcome | None]
 
+
+class _Types(NamedTuple):
+    """What the values of a notification are: the types of its tokens and of the fields of its items, and its URLs."""
+
+    tokens: Mapping[str, TokenType]
+    fields: Mapping[str, TokenType]
+    urls: frozenset[str]
+
+
+def _each_suspect(is_suspicious: Callable[[str], bool], test: ValueTest) -> Callable[[Notification], Check]:
+    """Return the check that asks `test` about each URL, and about the others if all their texts are suspicious."""
+
+    def start(notification: Notification) -> Check:
+        types = _types(notification.catalogue, notification.event)
+
+        def see(evidence: Evidence) -> Outcome | None:
+            told = evidence.texts
+            if not told and not evidence.item_texts:
+                return _untold(evidence)
+            suspects: list[tuple[Value, TokenType]] = []
+            if is_suspicious(_texts(evidence, types.urls)):
+                suspects = list(_typed_values(evidence, types))
+            else:
+                for name in types.urls:
+                    # What begins as a URL does is neither encoded there nor a word.
+                    if (text := told.get(name)) and not text.startswith(_URL_BEGINNINGS):
+                        suspects.append((evidence.values[name], "url"))
+            outcomes = [outcome for value, kind in suspects if (outcome := test(evidence, value, kind)) is not None]
+            return next((one for one in outcomes if isinstance(one, Fail)), outcomes[0] if outcomes else None)
+
+        return EachCapture(see)
+
+    return start
+
+
+# Two rules ask about the values of the same capture, one after the other.
+@lru_cache(maxsize=1)
+def _texts(evidence: Evidence, urls: frozenset[str]) -> str:
+    """Return the values but for URLs, a NUL before and after each, to look for something in all of them at once."""
+    texts = [text for name, text in evidence.texts.items() if name not in urls]
+    for item in evidence.item_texts or ():
+        texts += item.values()
+    return "\0".join(("", *texts, ""))
+
+
+def _typed_values(evidence: Evidence, types: _Types) -> Iterator[tuple[Value, TokenType]]:
+    for name, value in evidence.values.items():
+        yield value, types.tokens.get(name, "text")
+    for item in evidence.items or ():
+        for field, value in item.items():
+            yield value, types.fields.get(field, "text")
+
+
+def _untold(evidence: Evidence) -> Outcome:
+    """Return why there is no value to test."""
+    body = evidence.notification.body
+    names = sorted(evidence.notification.url.names | (body.names if body else frozenset[str]()))
+    return evidence.without(names[0]) if names else NotApplicable(why="the template has no token")
+
+
+@lru_cache(maxsize=16)
+def _types(catalogue: Catalogue, event: str) -> _Types:
+    tokens: dict[str, TokenType] = {token.name: token.type for token in catalogue.tokens(event)}
+    fields: dict[str, TokenType] = {token.name: token.type for token in catalogue.item_fields(event)}
+    return _Types(tokens, fields, frozenset(name for name, kind in tokens.items() if kind == "url"))
+
+
+def _may_hold_escapes(text: str) -> bool:
+    # A search for single characters costs next to nothing, and most values have none of them.
+    if ("%" in text or "\\" in text or "&" in text) and _ESCAPE.search(text):
+        return True
+    return not text.isascii() and _TWICE_UTF8.search(text) is not None
+
+
+def _double_encoded(evidence: Evidence, value: Value, token_type: TokenType) -> Outcome | None:
+    text = value.text
+    escape = _ESCAPE.search(text)
+    if token_type in _STRICT and escape:
+        return _encoded_twice(evidence, value, f"{escape[0]} where no {token_type} has one")
+    if token_type == "url":
+        # A URL has escapes of its own, but none in its scheme.
+        encoded = _ENCODED_URL.match(text)
+        return _encoded_twice(evidence, value, f"{encoded[0]} where a URL begins") if encoded else None
+    if escape is None and (text.isascii() or not (escape := _TWICE_UTF8.search(text))):
+        return None
+    return Inconclusive(
+        why=f"the value of {{{value.name}}} holds {printable(escape[0])!r}: encoded twice, or the value itself says so",
+        captures=(evidence.capture.id,),
+    )
+
+
+def _encoded_twice(evidence: Evidence, value: Value, what: str) -> Fail:
+    shown = value.text[:_SHOWN_LETTERS]
+    return Fail(
+        message=f"the value of {{{value.name}}} was encoded twice: read once, it still holds {what}",
+        expected=printable(unquote(shown)),
+        actual=printable(shown),
+        captures=(evidence.capture.id,),
+        where=value.where,
+    )
+
+
+def _may_hold_null(text: str) -> bool:
+    lower = text.lower()
+    return any(word in lower for word in _MARKED_NULL_WORDS)
+
+
+def _null_word(evidence: Evidence, value: Value, token_type: TokenType) -> Outcome | None:
+    text = value.text
+    if len(text) > _LONGEST_NULL_WORD or text.lower() not in _NULL_WORDS:
+        return None
+    if token_type == "text":
+        return Inconclusive(
+            why=f"the value of {{{value.name}}} is {text!r}: a word for nothing, or a text that says so",
+            captures=(evidence.capture.id,),
+        )
+    return Fail(
+        message=f"the value of {{{value.name}}} is {text!r}, a program's word for nothing",
+        expected=f"a value ({token_type}), or nothing at all",
+        actual=text,
+        captures=(evidence.capture.id,),
+        where=value.where,
+    )
+
+
+def _unescaped(evidence: Evidence) -> Outcome | None:
+    if raw := raw_value_at_fault(evidence):
+        return _told(evidence, raw)
+    if "+" not in evidence.capture.target and evidence.notification.body_format != "query":
+        return None if evidence.texts else _untold_or_held(evidence)
+    for name, text in evidence.texts.items():
+        if len(text) <= _LONGEST_DATE and _BLANK_IN_OFFSET.fullmatch(text):
+            return Fail(
+                message=f"the + in {{{name}}} is not encoded: in a query it stands for a blank",
+                expected=text.replace(" ", "%2B"),
+                actual=text,
+                captures=(evidence.capture.id,),
+                where=evidence.values[name].where,
+            )
+    return None if evidence.texts else _untold_or_held(evidence)
+
+
+def _untold_or_held(evidence: Evidence) -> Outcome | None:
+    """Return None when the request is what its templates say, though no place in them is unmistakable."""
+    readings = (evidence.target_reading, evidence.body_reading)
+    unread = next((one for one in readings if isinstance(one, Inconclusive)), None)
+    return unread or (_untold(evidence) if any(isinstance(one, Mismatch) for one in readings) else None)
+
+
+def _told(evidence: Evidence, raw: RawValue) -> Outcome:
+    byte = printable(raw.byte.decode("latin-1"))
+    place = f"{'the target' if raw.in_target else 'the body'}, at byte {raw.position}"
+    if not raw.is_certain:
+        return Inconclusive(
+            why=f"{byte!r} in {place}, is not escaped if it is part of {{{raw.token}}}; nobody can tell whether it is",
+            captures=(evidence.capture.id,),
+        )
+    content = evidence.content
+    return Fail(
+        message=f"the value of {{{raw.token}}} holds {byte!r} as it is in {place}",
+        expected=f"{byte!r} escaped",
+        actual=around(evidence, content if isinstance(content, bytes) else b"", (raw.position, raw.position + 1)),
+        captures=(evidence.capture.id,),
+        where=where_in(evidence, (raw.position, raw.position + 1), raw.token),
+    )
+
+
+def _is_raw(notification: Notification) -> str:
+    return "the settings say that values are not escaped" if notification.template.escaping == "raw" else ""
+
+
+_WITH_NAME = JSON_SETTINGS.replace("}'", ', "name": "{CampaignName}"}\'')
+_WITH_MONEY = JSON_SETTINGS.replace("}'", ', "payout": "{Payout}"}\'')
+_WITH_DATE = QUERY_SETTINGS.replace("{SubId1}", "{SubId1}&date={EventDate}")
 
 RULES = (
     Rule(
@@ -52,12 +265,53 @@ RULES = (
         requirement="No token of the template arrives unreplaced.",
         needs="any capture",
         fix="Check the spelling of the token; `postback lint` names the nearest that exists.",
-        sources=(
-            Source(document="help centre, Enable Action Clearing Events Notification", section="step 5"),
-            Source(document="postback templates of a tracker", certainty="third-party"),
-        ),
-        start=each_capture(_unreplaced_token),
+        sources=(EXAMPLE_BODY(), TRACKER_PRESET(section="macros nobody replaced are missing values")),
+        start=_unreplaced_token,
         passing=example(JSON_SETTINGS, capture(b'{"id": "{}", "sub": "{x"}')),
         failing=example(JSON_SETTINGS, capture(b'{"id": "{ActionId}"}')),
+    ),
+    Rule(
+        id="value.double-encoded",
+        level="SHOULD",
+        strict="MUST",
+        lenient="INFO",
+        requirement="No value was encoded twice.",
+        needs="values at unmistakable places; in free text an escape may be part of the value",
+        fix="Look for a proxy that encodes again; decode once more only for the fields where you have seen it.",
+        sources=(CAPTURED_CALLS(section="values decode once"),),
+        start=_each_suspect(_may_hold_escapes, _double_encoded),
+        passing=example(_WITH_DATE, capture(method="GET", target=f"/postback?id=1&sub=a%20b&date={_ENCODED_DATE}")),
+        failing=example(
+            _WITH_DATE,
+            capture(method="GET", target=f"/postback?id=1&sub=a%20b&date={_ENCODED_DATE.replace('%', '%25')}"),
+        ),
+    ),
+    Rule(
+        id="value.unescaped",
+        level="SHOULD",
+        strict="MUST",
+        requirement="A value is escaped for the place where it stands.",
+        needs="a request that is its template but for such a value",
+        fix="Report it with the capture; meanwhile keep such characters out of the names and sub ids that are yours.",
+        sources=(
+            EXAMPLE_BODY(section="step 5: values between quotes, nothing on escaping", certainty="inferred"),
+            CAPTURED_CALLS(section="EventDate: a raw + would have become a blank"),
+        ),
+        start=where_it_applies(_is_raw, _unescaped),
+        passing=example(_WITH_NAME, capture(b'{"id": "1", "date": "", "name": "Joe \\"The Boss\\" Smith"}')),
+        failing=example(_WITH_NAME, capture(b'{"id": "1", "date": "", "name": "Joe "The Boss" Smith"}')),
+    ),
+    Rule(
+        id="value.null-word",
+        level="SHOULD",
+        strict="MUST",
+        lenient="INFO",
+        requirement="A value that is not there is empty, and no word such as null.",
+        needs="values at unmistakable places; free text may say anything",
+        fix="Read such a word as an empty value, and never store it as a name or a number.",
+        sources=(CAPTURED_CALLS(section="empty parameters"), SAMPLE_CALL(section="empty parameters")),
+        start=_each_suspect(_may_hold_null, _null_word),
+        passing=example(_WITH_MONEY, capture(b'{"id": "1", "date": "", "payout": "0.00"}')),
+        failing=example(_WITH_MONEY, capture(b'{"id": "1", "date": "", "payout": "null"}')),
     ),
 )

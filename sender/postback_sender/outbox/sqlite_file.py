@@ -35,11 +35,6 @@ _LOG_PAGES: Final = 2048
 # In the folder that ours usually live in, inside somebody's project, nothing gets into their commits.
 _OWN_FOLDER: Final = ".postback"
 
-_MAGIC = b"SQLite format 3\0"
-_HEADER_SIZE = 100
-_VERSION_FIELD = slice(60, 64)
-_APPLICATION_FIELD = slice(68, 72)
-
 _ADVICE: Final = {
     sqlite3.SQLITE_BUSY: "another program keeps it locked. Close that program, or use another file.",
     sqlite3.SQLITE_FULL: "the disk is full. Free some space, or use a file on another disk.",
@@ -105,17 +100,14 @@ def open_for_writing(path: Path, *, synchronous: Synchronous = "normal") -> sqli
         needed = ".".join(map(str, _OLDEST_SQLITE))
         raise outbox_error(path, f"SQLite {needed} is needed, and this Python has {sqlite3.sqlite_version}.")
     with outbox_errors(path):
-        with suppress(FileNotFoundError):
-            _check_header(path)
         connection = sqlite3.connect(
             _uri(path, "rwc"), uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         try:
+            version = _refuse_what_is_not_ours(connection, path)
             _check_json(connection, path)
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            # Asked of SQLite, not of the header: whoever was killed while making the file leaves none of it behind.
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version < SCHEMA_VERSION:
                 _create_or_migrate(connection, version)
             connection.execute("PRAGMA journal_mode = WAL")
@@ -134,14 +126,10 @@ def open_for_writing(path: Path, *, synchronous: Synchronous = "normal") -> sqli
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """Return a connection that only reads an existing outbox, also while another process writes it."""
     with outbox_errors(path):
-        try:
-            is_ours = _check_header(path)
-        except FileNotFoundError:
+        if not path.exists():
             raise outbox_error(
                 path, "there is no such file. Check the path; `postback send` makes it when it accepts events."
-            ) from None
-        if not is_ours:
-            raise outbox_error(path, "the file is empty; no sender has written to it yet.")
+            )
         if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
             # Opened for writing, so that the last to leave clears SQLite's two helper files away; nothing is written.
             uri = _uri(path, "rw")
@@ -152,8 +140,16 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection = sqlite3.connect(
             uri, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA query_only = ON")
-        return connection
+        try:
+            connection.execute("PRAGMA query_only = ON")
+            version = _refuse_what_is_not_ours(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        if version:
+            return connection
+        connection.close()
+        raise outbox_error(path, "the file is empty; no sender has written to it yet.")
 
 
 def make_folder(folder: Path) -> None:
@@ -218,24 +214,29 @@ def explain(error: sqlite3.Error) -> str:
     return f"{_ADVICE.get(kind, 'SQLite could not do its work.')} (SQLite says: {error})"
 
 
-def _check_header(path: Path) -> bool:
-    """Return False for an empty file and True for one of ours; `OutboxError` for anything else. Changes nothing."""
-    with path.open("rb") as file:
-        header = file.read(_HEADER_SIZE)
-    if not header:
-        return False
-    if not header.startswith(_MAGIC):
-        raise outbox_error(path, f"{_ADVICE[sqlite3.SQLITE_NOTADB]} It was left as it is.")
-    if int.from_bytes(header[_APPLICATION_FIELD]) != APPLICATION_ID:
+def _refuse_what_is_not_ours(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of an outbox, 0 for an empty file; `OutboxError` for anything else. Changes nothing.
+
+    Asked through a connection: opening and closing the file in any other way drops every lock this process has on it.
+    """
+    try:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+            raise
+        raise outbox_error(path, f"{_ADVICE[sqlite3.SQLITE_NOTADB]} It was left as it is.") from None
+    # Whoever was killed while making the file leaves it without a page.
+    if pages and application != APPLICATION_ID:
         raise outbox_error(path, "it is a SQLite database, but no outbox. Use another file. It was left as it is.")
-    version = int.from_bytes(header[_VERSION_FIELD])
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > SCHEMA_VERSION:
         raise outbox_error(
             path,
             f"it has version {version}, and this Postback Kit knows versions up to {SCHEMA_VERSION}. "
             "Update Postback Kit, or use another file. It was left as it is.",
         )
-    return True
+    return version
 
 
 def _check_json(connection: sqlite3.Connection, path: Path) -> None:

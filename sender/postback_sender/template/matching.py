@@ -17,7 +17,7 @@ from postback_sender.template.literal import Literal, literal_of
 from postback_sender.template.nodes import Join, Node, Text, TokenNode, separator_of
 from postback_sender.template.options import TemplateOptions
 from postback_sender.template.patterns import piece_pattern, value_pattern
-from postback_sender.template.unescaping import UNESCAPES
+from postback_sender.template.unescaping import PLAIN_WITHOUT, UNESCAPES
 
 # How much of a literal or of the data a mismatch repeats.
 _EXCERPT_BYTES = 24
@@ -57,6 +57,21 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """The unescaped values of tokens that stand one after the other, and the bytes each was read from."""
+
+    texts: list[str]
+    spans: tuple[tuple[int, int], ...]
+    end: int
+
+
+class Told(msgspec.Struct, frozen=True, gc=False):
+    """A match without names: a row for each part outside joins, and of each join one for every entry."""
+
+    rows: list[Row]
+    joins: list[list[Row]]
+
+
 class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
     """The byte where a text leaves the template, what was expected there, and what stands there.
 
@@ -86,8 +101,22 @@ class Matcher:
 
     def match(self, data: bytes) -> Match | Mismatch:
         """Return the values in `data`, or where and how it leaves the template."""
-        values: list[TokenValue] = []
-        joins: list[tuple[Entry, ...]] = []
+        told = self.read(data)
+        if isinstance(told, Mismatch):
+            return told
+        outside = (part for part in self._parts if isinstance(part, _Run))
+        inside = (part for part in self._parts if isinstance(part, _Items))
+        return Match(
+            values=tuple(chain.from_iterable(part.named(row) for part, row in zip(outside, told.rows, strict=True))),
+            joins=tuple(
+                tuple(part.entry.named(row) for row in rows) for part, rows in zip(inside, told.joins, strict=True)
+            ),
+        )
+
+    def read(self, data: bytes) -> Told | Mismatch:
+        """Return the texts alone, or where and how `data` leaves the template."""
+        rows: list[Row] = []
+        joins: list[list[Row]] = []
         position = 0
         stray: Mismatch | None = None
         for part in self._parts:
@@ -96,23 +125,18 @@ class Matcher:
                 # An entry that went wrong further on says more than that it was no entry.
                 return stray if stray is not None and stray.position > read.position else read
             if isinstance(read, _Entries):
-                joins.append(tuple(read.entries))
+                joins.append(read.rows)
                 stray = read.stray
             else:
-                values += read.values
+                rows.append(read)
             position = read.end
-        return Match(values=tuple(values), joins=tuple(joins))
-
-
-class _Values(msgspec.Struct, frozen=True, gc=False):
-    values: list[TokenValue]
-    end: int
+        return Told(rows, joins)
 
 
 class _Entries(msgspec.Struct, frozen=True, gc=False):
     """Entries, and how the text after them failed to be one more."""
 
-    entries: list[Entry]
+    rows: list[Row]
     end: int
     stray: Mismatch | None
 
@@ -140,22 +164,36 @@ class _Run:
         self._lead = lead
         self._pieces = pieces
         self._beyond = beyond
-        self._readers = [(piece.token.name, UNESCAPES[piece.context]) for piece in pieces]
+        self._names = [piece.token.name for piece in pieces]
+        self._unescapes = [UNESCAPES[piece.context] for piece in pieces]
+        contexts = {piece.context for piece in pieces}
+        self._can_be_plain = contexts <= PLAIN_WITHOUT.keys()
+        self._escapes = tuple({bytes([byte]) for one in contexts for byte in PLAIN_WITHOUT.get(one, b"")})
         tail = b"" if pieces else beyond.pattern
         self._pattern = re.compile(re.escape(lead.data) + b"".join(piece.pattern for piece in pieces) + tail, re.DOTALL)
 
-    def read(self, data: bytes, position: int) -> _Values | Mismatch:
+    def read(self, data: bytes, position: int) -> Row | Mismatch:
         found = self._pattern.match(data, position)
         if found is None:
             return self._fault(data, position)
         try:
-            values = [
-                TokenValue(name, unescape(value), span)
-                for (name, unescape), value, span in zip(self._readers, found.groups(), found.regs[1:], strict=True)
-            ]
+            texts = self._texts(found.groups())
         except ValueError:
             return self._not_a_value(found)
-        return _Values(values, found.end())
+        return Row(texts, found.regs[1:], found.end())
+
+    def named(self, row: Row) -> Entry:
+        return tuple(map(TokenValue, self._names, row.texts, row.spans))
+
+    def _texts(self, values: tuple[bytes, ...]) -> list[str]:
+        if self._can_be_plain:
+            # Values are decoded in one go, which a NUL inside of one would show.
+            together = b"\0".join(values)
+            if not any(map(together.__contains__, self._escapes)):
+                texts = together.decode().split("\0")
+                if len(texts) == len(values):
+                    return texts
+        return [unescape(value) for unescape, value in zip(self._unescapes, values, strict=True)]
 
     def _not_a_value(self, found: re.Match[bytes]) -> Mismatch:
         for number, piece in enumerate(self._pieces, start=1):
@@ -195,29 +233,29 @@ class _Items:
     """The part of a template that comes once for each item, with a separator between two."""
 
     def __init__(self, entry: _Run, separator: bytes) -> None:
-        self._entry = entry
+        self.entry = entry
         self._separator = separator
 
     def read(self, data: bytes, position: int) -> _Entries:
         """Read as many items as there are; what does not look like one is left for the text after them."""
-        entries: list[Entry] = []
+        rows: list[Row] = []
         start = position
         stray: Mismatch | None = None
         while start <= len(data):
-            read = self._entry.read(data, start)
+            read = self.entry.read(data, start)
             if isinstance(read, Mismatch):
                 stray = read
                 break
             goes_on = bool(self._separator) and data.startswith(self._separator, read.end)
-            if read.end == start and not goes_on and not (entries and self._separator):
+            if read.end == start and not goes_on and not (rows and self._separator):
                 # An empty item by itself looks like no item at all.
                 break
-            entries.append(tuple(read.values))
+            rows.append(read)
             position = read.end
             if not goes_on and (self._separator or not read.end > start):
                 break
             start = position + len(self._separator)
-        return _Entries(entries, position, stray)
+        return _Entries(rows, position, stray)
 
 
 class _Cutter:

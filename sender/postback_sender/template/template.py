@@ -8,7 +8,7 @@ from postback_sender.errors import RenderError
 from postback_sender.template.compiler import Items, Render, Values, compile_nodes
 from postback_sender.template.context import Format
 from postback_sender.template.escaping import ESCAPES, UnwritableError
-from postback_sender.template.matching import Match, Matcher, Mismatch
+from postback_sender.template.matching import Match, Matcher, Mismatch, Told
 from postback_sender.template.nodes import Node, token_nodes
 from postback_sender.template.options import TemplateOptions
 from postback_sender.template.parser import parse_nodes
@@ -72,6 +72,10 @@ class Template:
         Values are unescaped for the context they stand in. Takes time in proportion to the data.
         """
         return self._matcher(context).match(data)
+
+    def read(self, data: bytes, *, context: Format) -> Told | Mismatch:
+        """Do the same for whoever reads many texts: the values without their names, in reading order."""
+        return self._matcher(context).read(data)
 
     def _make_matcher(self, text_format: Format) -> Matcher:
         return Matcher(self.nodes, text_format=text_format, options=self.options, source=self.source)

@@ -126,3 +126,13 @@ UNESCAPES: dict[Context, Callable[[bytes], str]] = {
     Context.XML_CDATA: _cdata,
 }
 """Each returns the text a value stands for; `ValueError` when it is not UTF-8, or its escapes stand for nothing."""
+
+PLAIN_WITHOUT: dict[Context, bytes] = {
+    Context.URL_PATH: b"%",
+    Context.URL_QUERY: b"%+",
+    Context.FORM_VALUE: b"%+",
+    Context.JSON_STRING: b"\\",
+    Context.XML_TEXT: b"&",
+    Context.XML_ATTRIBUTE: b"&",
+}
+"""The bytes without any of which a value stands for itself, where there are such bytes. Most values are plain."""

@@ -1,9 +1,10 @@
 """Where in a body secrets stand: the values of fields, keys, elements and attributes that are named like one.
 
 Bodies are looked through as they are, well-formed or not, whole or cut: a body that no parser takes holds its secrets
-all the same. What stands in a compressed or multipart body, or in JSON within JSON, is not found.
+all the same. Compression has to be taken off before. What stands in JSON within JSON is not found.
 """
 
+import binascii
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -11,9 +12,9 @@ from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote, unquote_to_bytes
 
 from postback_receiver.capture_query import unescape_markup
-from postback_receiver.secret_names import is_secret_header, is_secret_parameter
+from postback_receiver.secret_names import SECRET_WORDS, is_secret_header, is_secret_parameter
 
-BodyKind: TypeAlias = Literal["form", "json", "xml", "raw", "other"]
+BodyKind: TypeAlias = Literal["form", "json", "xml", "multipart", "raw", "other"]
 
 _FORM = "application/x-www-form-urlencoded"
 # A form without a Content-Type of its own, or with one that says nothing.
@@ -25,6 +26,7 @@ _JSON_TOKEN = re.compile(
     rb'(?P<string>"(?P<text>(?:[^"\\]|\\.)*+\\?+)"?)|(?P<mark>[{}\[\],:])|(?P<bare>[^\s{}\[\],:"]++)', re.DOTALL
 )
 _JSON_WORDS = frozenset({b"true", b"false", b"null"})
+_SECRET_WORDS = tuple(word.encode() for word in SECRET_WORDS)
 _XML_NAME = rb"[^\s<>/=\"'!?]{1,200}+"
 _XML_ELEMENT = re.compile(rb"<(?P<name>" + _XML_NAME + rb")(?:\s[^<>]*+)?(?<!/)>")
 _XML_ATTRIBUTE = re.compile(rb"\s(?P<name>" + _XML_NAME + rb")\s*+=\s*+(?:\"(?P<double>[^\"<]++)|'(?P<single>[^'<]++))")
@@ -43,6 +45,19 @@ _RAW_FIELD = re.compile(
     rb"(?:" + _RAW_LINE + rb"(?P<first>[^=&#\s]{1,200}+)|[?&](?P<name>[^=&\r\n]{1,200}+))"
     rb"=(?P<value>[^&\r\n]+?)(?=[&\r\n]|\Z| HTTP/[0-9.]{1,8}(?:[\r\n]|\Z))"
 )
+# Of a body in parts (RFC 2046 §5.1, RFC 7578 §4.2): what names the boundary, the heads of parts, the names of fields.
+_BOUNDARY = re.compile(r"""(?i);\s*+boundary\s*+=\s*+(?:"(?P<quoted>[^"]{1,200}+)"|(?P<bare>[^\s;"]{1,200}+))""")
+_FIRST_DELIMITER = re.compile(rb"(?:\A|\n)--(?P<boundary>[^\r\n]{1,200}?)[ \t]*+\r?(?=\n)")
+_BLANK_LINE = re.compile(rb"(?:\A|\n)\r?\n")
+_PART_HEADER = re.compile(
+    rb"(?im)^(?P<name>content-[a-z-]{1,40}+)[ \t]*+:(?P<value>[^\r\n]*+(?:\r?\n[ \t][^\r\n]*+)*+)"
+)
+_PART_NAME = re.compile(
+    rb"(?is)[;\s]name(?:\s*+=\s*+(?:\"(?P<quoted>(?:[^\"\\]|\\.)*+)|(?P<bare>[^;\s\"]++))"
+    rb"|\*\s*+=\s*+[^';\s]*+'[^';\s]*+'(?P<extended>[^;\s]++))"
+)
+_PLAIN_CODINGS = frozenset({"", "7bit", "8bit", "binary", "identity"})
+_DEEPEST_PART = 3
 
 
 class BodySecret(NamedTuple):
@@ -59,6 +74,8 @@ def body_kind(body: bytes, content_types: Iterable[str]) -> BodyKind:
     said = [value.partition(";")[0].strip().lower() for value in content_types]
     if _FORM in said:
         return "form"
+    if any(value.startswith("multipart/") for value in said):
+        return "multipart"
     start = body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if any("json" in value for value in said) or start in (b"{", b"["):
         return "json"
@@ -69,8 +86,17 @@ def body_kind(body: bytes, content_types: Iterable[str]) -> BodyKind:
     return "other"
 
 
-def body_secrets(body: bytes, kind: BodyKind) -> Iterator[BodySecret]:
-    """Yield the secrets of a body in reading order, without overlaps; `raw` is a request that was no HTTP."""
+def boundary_of(content_types: Iterable[str]) -> bytes:
+    """Return what a Content-Type says stands between the parts of a body; empty when it does not say."""
+    found = next((found for value in content_types if (found := _BOUNDARY.search(value))), None)
+    return (found["quoted"] or found["bare"]).encode("utf-8", "replace") if found else b""
+
+
+def body_secrets(body: bytes, kind: BodyKind, boundary: bytes = b"") -> Iterator[BodySecret]:
+    """Yield the secrets of a body in reading order, without overlaps; `raw` is a request that was no HTTP.
+
+    `boundary` is what stands between the parts of a `multipart` body; without it, what its first line says.
+    """
     match kind:
         case "form":
             yield from _in_form(body)
@@ -80,6 +106,8 @@ def body_secrets(body: bytes, kind: BodyKind) -> Iterator[BodySecret]:
             yield from _apart(_in_xml(body))
         case "raw":
             yield from _apart((*_in_raw(body), *_in_json(body), *_in_xml(body)))
+        case "multipart":
+            yield from _apart(_in_parts(body, boundary, 1))
         case "other":
             return
 
@@ -96,6 +124,8 @@ def _in_form(body: bytes) -> Iterator[BodySecret]:
 
 
 def _in_json(body: bytes) -> Iterator[BodySecret]:
+    if not _may_name_a_secret(body):
+        return
     position = 0
     while key := _JSON_KEY.search(body, position):
         # The closing quote of a text may pass for the opening one of a key; so the next search begins right behind.
@@ -103,6 +133,12 @@ def _in_json(body: bytes) -> Iterator[BodySecret]:
         if _is_secret(_json_text(key["name"])):
             secrets, position = _in_json_value(body, key.end())
             yield from secrets
+
+
+def _may_name_a_secret(body: bytes) -> bool:
+    # Most bodies do not, and telling that is cheap. Escapes and letters beyond ASCII may spell any word.
+    lower = body.lower()
+    return not body.isascii() or b"\\" in body or any(word in lower for word in _SECRET_WORDS)
 
 
 def _in_json_value(body: bytes, position: int) -> tuple[list[BodySecret], int]:
@@ -189,6 +225,70 @@ def _in_raw(data: bytes) -> Iterator[BodySecret]:
     for field in _RAW_FIELD.finditer(data):
         if _is_secret(unquote((field["name"] or field["first"]).decode("latin-1"))):
             yield BodySecret(*field.span("value"), form_text(field["value"]))
+
+
+def _in_parts(body: bytes, boundary: bytes, depth: int) -> Iterator[BodySecret]:
+    delimiter = re.compile(rb"(?:\A|\r?\n)--" + re.escape(boundary) + rb"(?:--)?[ \t]*+(?:\r?\n|\Z)")
+    if not boundary or not delimiter.search(body):
+        found = _FIRST_DELIMITER.search(body)
+        if found is None:
+            # In parts by its own account only.
+            yield from body_secrets(body, "raw")
+            return
+        delimiter = re.compile(rb"(?:\A|\r?\n)--" + re.escape(found["boundary"]) + rb"(?:--)?[ \t]*+(?:\r?\n|\Z)")
+    first = 0
+    for found in (*delimiter.finditer(body), None):
+        beyond = found.start() if found else len(body)
+        for secret in _in_part(body[first:beyond], depth):
+            yield secret._replace(first=first + secret.first, beyond=first + secret.beyond)
+        first = found.end() if found else beyond
+
+
+def _in_part(part: bytes, depth: int) -> Iterator[BodySecret]:
+    blank = _BLANK_LINE.search(part)
+    if blank is None:
+        yield from body_secrets(part, "raw")
+        return
+    head, start = part[: blank.end()], blank.end()
+    yield from _in_raw(head)
+    if start == len(part):
+        return
+    content = part[start:]
+    said = {
+        header["name"].decode("latin-1").lower(): header["value"].decode("latin-1").strip()
+        for header in _PART_HEADER.finditer(head)
+    }
+    coding = said.get("content-transfer-encoding", "").lower()
+    name = _PART_NAME.search(said.get("content-disposition", "").encode("latin-1"))
+    if name and _is_secret(_part_name(name)):
+        yield BodySecret(start, len(part), _from_base64(content) if coding == "base64" else content)
+        return
+    types = [said["content-type"]] if "content-type" in said else []
+    kind = body_kind(content, types)
+    is_opaque = coding not in _PLAIN_CODINGS or said.get("content-encoding", "").lower() not in _PLAIN_CODINGS
+    if is_opaque or (kind == "multipart" and depth == _DEEPEST_PART):
+        # Nobody looks into it here, so nobody is to see it.
+        yield BodySecret(start, len(part), content)
+        return
+    boundary = boundary_of(types)
+    inner = _in_parts(content, boundary, depth + 1) if kind == "multipart" else body_secrets(content, kind)
+    for secret in inner:
+        yield secret._replace(first=start + secret.first, beyond=start + secret.beyond)
+
+
+def _part_name(found: re.Match[bytes]) -> str:
+    if found["extended"]:
+        return unquote(found["extended"].decode("latin-1"))
+    written = found["quoted"] or found["bare"] or b""
+    # Browsers write a quote as %22, others with a backslash.
+    return unquote(written.decode("utf-8", "replace").replace("\\", ""))
+
+
+def _from_base64(written: bytes) -> bytes:
+    try:
+        return binascii.a2b_base64(written)
+    except ValueError:
+        return written
 
 
 def _apart(secrets: Iterable[BodySecret]) -> Iterator[BodySecret]:

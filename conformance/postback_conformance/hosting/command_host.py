@@ -1,0 +1,145 @@
+"""Starts the endpoint under test as a program of its own, and waits until it listens."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO, Final
+
+from postback_conformance.hosting.hosted import ENDS_WITHIN_S, LOOPBACK, STARTS_WITHIN_S, Hosted, HostingError
+from postback_conformance.printable import printable
+
+PORT_PLACE: Final = "{port}"
+
+_LOOKS_EVERY_S: Final = 0.02
+_TOLD_BYTES: Final = 2000
+
+
+@contextmanager
+def started(
+    command: Sequence[str],
+    *,
+    path: str = "/",
+    port: int = 0,
+    environment: Mapping[str, str] | None = None,
+    folder: str | None = None,
+    starts_within_s: float = STARTS_WITHIN_S,
+) -> Generator[Hosted]:
+    """Run a command for as long as the block lasts; gives its endpoint once it listens, which can be restarted.
+
+    `{port}` in the command is the port it is to listen on, on 127.0.0.1, and so is the environment's PORT; more may be
+    added to the `environment`. Raises `HostingError`, with the end of what it printed, for one that ends or never
+    listens.
+    """
+    with tempfile.TemporaryFile() as output:
+        program = _Program(
+            command,
+            port=port or _free_port(),
+            environment=environment or {},
+            folder=folder,
+            starts_within_s=starts_within_s,
+            output=output,
+        )
+        program.start()
+        try:
+            yield Hosted(url=f"http://{LOOPBACK}:{program.port}{path}", restart=program.restart)
+        finally:
+            program.end()
+
+
+class _Program:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        port: int,
+        environment: Mapping[str, str],
+        folder: str | None,
+        starts_within_s: float,
+        output: IO[bytes],
+    ) -> None:
+        self.port = port
+        self._command = [part.replace(PORT_PLACE, str(port)) for part in command]
+        self._environment = {**os.environ, "PORT": str(port), **environment}
+        self._folder = folder
+        self._starts_within_s = starts_within_s
+        self._output = output
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        try:
+            # In a session of its own, so that it can be ended with all that it starts.
+            self._process = subprocess.Popen(  # noqa: S603  the partner's own command
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+                cwd=self._folder,
+                env=self._environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise HostingError(f"the endpoint's command {self._command[0]!r} cannot be started: {error}") from None
+        try:
+            self._wait_until_it_listens(self._process)
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self, sign: signal.Signals = signal.SIGTERM) -> None:
+        process = self._process
+        if process is None:
+            return
+        _send_to_all(process, sign)
+        try:
+            process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            _send_to_all(process, signal.SIGKILL)
+            process.wait()
+        # What it started itself may have outlived it.
+        _send_to_all(process, signal.SIGKILL)
+        self._process = None
+
+    async def restart(self) -> None:
+        """End it the hard way, and return when it listens again."""
+        await asyncio.to_thread(self._restart)
+
+    def _restart(self) -> None:
+        self.end(signal.SIGKILL)
+        self.start()
+
+    def _wait_until_it_listens(self, process: subprocess.Popen[bytes]) -> None:
+        until = time.monotonic() + self._starts_within_s
+        while process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1):
+                return
+            if time.monotonic() > until:
+                raise HostingError(
+                    f"the endpoint's command does not listen on {LOOPBACK}:{self.port} after "
+                    f"{self._starts_within_s:g} s; write {PORT_PLACE} where it takes its port{self._told()}"
+                )
+            time.sleep(_LOOKS_EVERY_S)
+        raise HostingError(f"the endpoint's command ended with exit code {process.returncode}{self._told()}")
+
+    def _told(self) -> str:
+        end = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, end - _TOLD_BYTES))
+        text = self._output.read().decode("utf-8", "replace").strip()
+        return f"; it printed:\n{printable(text, keep=chr(10))}" if text else ""
+
+
+def _send_to_all(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, sign)
+
+
+def _free_port() -> int:
+    with socket.create_server((LOOPBACK, 0)) as free:
+        port: int = free.getsockname()[1]
+        return port

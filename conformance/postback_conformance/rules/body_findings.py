@@ -1,0 +1,37 @@
+"""How a fault in a body is told: the bytes around it, and where it stands in what was captured."""
+
+from postback_conformance.evidence import Evidence
+from postback_conformance.printable import printable
+from postback_conformance.readings import Fault
+from postback_conformance.redaction import is_form, redacted_form
+from postback_conformance.verdict import Fail, Where
+
+_BYTES_BEFORE = 24
+_BYTES_FROM = 16
+
+
+def body_fault(evidence: Evidence, fault: Fault, what: str, expected: str) -> Fail:
+    """Return the finding that a body has a fault; `what` says what it makes of the body."""
+    content = evidence.content
+    return Fail(
+        message=f"{what}: {fault.reason}" + ("" if content is evidence.capture.body else " when decoded"),
+        expected=expected,
+        actual=around(evidence, content if isinstance(content, bytes) else b"", fault.span),
+        captures=(evidence.capture.id,),
+        where=where_in(evidence, fault.span),
+    )
+
+
+def where_in(evidence: Evidence, span: tuple[int, int] | None, token: str | None = None) -> Where:
+    """Return the place of bytes of the content; of a body that was compressed, no bytes of the capture hold them."""
+    return Where(span=span if evidence.content is evidence.capture.body else None, token=token)
+
+
+def around(evidence: Evidence, content: bytes, span: tuple[int, int] | None) -> str:
+    """Return the bytes before and after a fault, as text that one line can hold; secret fields of a form are hidden."""
+    start = span[0] if span else 0
+    first, beyond = max(0, start - _BYTES_BEFORE), start + _BYTES_FROM
+    notification = evidence.notification
+    is_one = is_form(evidence.capture) or (notification.body is not None and notification.body_format == "query")
+    shown = redacted_form(content, first, beyond) if is_one else content[first:beyond]
+    return printable(shown.decode("utf-8", "backslashreplace"))

@@ -1,0 +1,115 @@
+"""JSON bodies: well formed, and without what parsers differ on."""
+
+from postback_conformance.evidence import Evidence
+from postback_conformance.readings import MAX_DEPTH, JsonReading
+from postback_conformance.rule import Rule, Source
+from postback_conformance.rules.applying import no_body_in, where_it_applies
+from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, capture, example
+from postback_conformance.rules.template_faults import TemplateFaults, of_its_template
+from postback_conformance.token_values import Reading
+from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome
+
+_QUOTE_ADVICE = (
+    "Where the template is named, mend it there: a value for every key, quotes around every token; `postback lint` "
+    "shows all such places. Otherwise check for a proxy that cuts bodies, and report it with the capture."
+)
+_LEAD = JSON_SETTINGS.partition("body = ")[0]
+_NESTED = _LEAD + """body = '{"a": {"id": "{ActionId}"}, "id": "{ActionId}"}'\n"""
+_UNQUOTED = _LEAD + """body = '{"amount": {Amount}, "note": "NaN"}'\n"""
+_SHOWN_KEYS = 10
+_SHOWN_LETTERS = 200
+
+
+def _well_formed(evidence: Evidence, template: TemplateFaults) -> Outcome | None:
+    reading = evidence.json
+    if not isinstance(reading, JsonReading):
+        return reading
+    if reading.too_deep:
+        return _too_deep(evidence)
+    if reading.is_mark:
+        return NotApplicable(why="the body begins with a byte order mark, of which body.bom tells")
+    if reading.is_constant:
+        return NotApplicable(why="the body holds NaN or Infinity, of which body.json.non-finite tells")
+    fault = reading.fault
+    return None if fault is None else template.malformed(evidence, fault, "the body is not valid JSON", "valid JSON")
+
+
+def _too_deep(evidence: Evidence) -> Inconclusive:
+    return Inconclusive(why=f"the body is nested deeper than {MAX_DEPTH} levels", captures=(evidence.capture.id,))
+
+
+def _duplicate_key(evidence: Evidence) -> Outcome | None:
+    reading = evidence.json
+    if not isinstance(reading, JsonReading):
+        return reading
+    if reading.fault or reading.too_deep:
+        return NotApplicable(why="the body is not JSON that can be read")
+    if not reading.repeated_keys:
+        return None
+    shown = ", ".join(repr(key[:_SHOWN_LETTERS]) for key in reading.repeated_keys[:_SHOWN_KEYS])
+    more = len(reading.repeated_keys) - _SHOWN_KEYS
+    keys = f"{shown} and {more} more" if more > 0 else shown
+    template = "; the notification's own template has it so" if isinstance(evidence.body_reading, Reading) else ""
+    return Fail(
+        message=f"one object holds {keys} more than once; parsers keep the first, the last, or refuse{template}",
+        expected="each key once",
+        actual=keys,
+        captures=(evidence.capture.id,),
+    )
+
+
+def _non_finite(evidence: Evidence, template: TemplateFaults) -> Outcome | None:
+    reading = evidence.json
+    if not isinstance(reading, JsonReading):
+        return reading
+    if reading.too_deep:
+        return _too_deep(evidence)
+    if reading.fault:
+        if reading.is_constant:
+            return template.misplaced(evidence, reading.fault, "the body holds no number", "a finite number")
+        return NotApplicable(why="the body is not JSON that can be read")
+    if reading.huge:
+        return Inconclusive(
+            why=f"{reading.huge} is JSON, and more than a double holds: many parsers make it Infinity",
+            captures=(evidence.capture.id,),
+        )
+    return None
+
+
+RULES = (
+    Rule(
+        id="body.json.well-formed",
+        level="MUST",
+        requirement="A JSON body is well formed.",
+        needs="a notification with a JSON body, captured to its end",
+        fix=_QUOTE_ADVICE,
+        sources=(Source(document="RFC 8259", section="§2", date="2017-12"),),
+        start=of_its_template(no_body_in("json"), _well_formed),
+        passing=example(JSON_SETTINGS, capture(JSON_BODY)),
+        failing=example(JSON_SETTINGS, capture(b'{"id": }')),
+    ),
+    Rule(
+        id="body.json.duplicate-key",
+        level="SHOULD",
+        strict="MUST",
+        lenient="INFO",
+        requirement="No JSON object holds a key twice.",
+        needs="a notification with a JSON body that can be read",
+        fix="Rename one of the keys in the body template.",
+        sources=(Source(document="RFC 8259", section="§4", date="2017-12"),),
+        start=where_it_applies(no_body_in("json"), _duplicate_key),
+        passing=example(_NESTED, capture(b'{"a": {"id": "1"}, "id": "1"}')),
+        failing=example(JSON_SETTINGS, capture(b'{"id": 1, "id": 2}')),
+    ),
+    Rule(
+        id="body.json.non-finite",
+        level="MUST",
+        requirement="A JSON body holds neither NaN nor Infinity.",
+        needs="a notification with a JSON body that can be read",
+        fix="Put the token between quotes in the body template, and read the text with a decimal type.",
+        sources=(Source(document="RFC 8259", section="§6", date="2017-12"),),
+        start=of_its_template(no_body_in("json"), _non_finite),
+        passing=example(_UNQUOTED, capture(b'{"amount": 12.50, "note": "NaN"}')),
+        failing=example(_UNQUOTED, capture(b'{"amount": NaN, "note": "NaN"}')),
+    ),
+)

@@ -1,0 +1,168 @@
+"""Whose fault a broken body is: where the notification's own template breaks it, no sender is to blame."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+from postback_conformance.evidence import Evidence
+from postback_conformance.lint.probing import form_findings, origin
+from postback_conformance.lint.spelling import Spelling
+from postback_conformance.readings import Fault
+from postback_conformance.rule import Check, EachCapture
+from postback_conformance.rules.applying import NothingToTest, WhyNot
+from postback_conformance.rules.body_findings import body_fault
+from postback_conformance.verdict import Fail, Inconclusive, Outcome
+from postback_sender.notification import Notification
+from postback_sender.template import Template
+from postback_sender.template.context import Context
+from postback_sender.template.errors import locate
+from postback_sender.template.matching import Match, TokenValue
+from postback_sender.template.nodes import Join, Text
+from postback_sender.template.places import PlacedToken, placed_tokens
+
+RAW = 'the settings say [template] escaping = "raw": values are expected as they are, and one may hold such a byte'
+"""Why nobody is blamed for what escaping would have prevented."""
+
+
+TemplateTest = Callable[[Evidence, "TemplateFaults"], Outcome | tuple[Outcome, ...] | None]
+"""Tests one capture, and may ask what of it is the template's fault."""
+
+
+class TemplateFaults:
+    """What the body template of one notification breaks by itself."""
+
+    def __init__(self, notification: Notification) -> None:
+        self._notification = notification
+
+    def malformed(self, evidence: Evidence, fault: Fault, what: str, expected: str) -> Fail | Inconclusive:
+        """Return what a body that cannot be parsed tells: the template's fault, that of nobody, or the sender's."""
+        template, content = self._notification.body, evidence.content
+        if template is None or not isinstance(content, bytes):
+            return body_fault(evidence, fault, what, expected)
+        if told := self._by_template(template, content, fault):
+            return body_fault(evidence, fault, f"{what}, and the notification's own template is why ({told})", expected)
+        if template.options.escaping == "raw" and raw_fits(template, content):
+            where = f", byte {fault.span[0]}" if fault.span else ""
+            return Inconclusive(why=f"{what} ({fault.reason}{where}); {RAW}", captures=(evidence.capture.id,))
+        return body_fault(evidence, fault, what, expected)
+
+    def misplaced(self, evidence: Evidence, fault: Fault, what: str, expected: str) -> Fail:
+        """Return the finding about bytes that a body may not hold; in the template's own text, they are its fault."""
+        template, content = self._notification.body, evidence.content
+        if template is not None and isinstance(content, bytes) and fault.span is not None:
+            match = template.match(content, context=self._notification.body_format)
+            if isinstance(match, Match) and _around(_values(template, match, self._notification), fault) is None:
+                what = f"{what}, and the notification's own template holds it{self._at(content, fault)}"
+        return body_fault(evidence, fault, what, expected)
+
+    def _by_template(self, template: Template, content: bytes, fault: Fault) -> str:
+        """Return how the template breaks the body, empty when it does not."""
+        match = template.match(content, context=self._notification.body_format)
+        if not isinstance(match, Match):
+            # Up to where a body leaves its template, it is what the template says.
+            if fault.span is not None and fault.span[0] < match.position:
+                return self._wound
+            return self._unquoted_before(template, match.offset)
+        values = _values(template, match, self._notification)
+        if (bare := _empty_bare(values, content, fault)) is not None:
+            return f"{bare.node.source} is empty, and {_unquoted(template, bare)}"
+        around = _around(values, fault)
+        return self._wound if around is None else self._unquoted_before(template, around.node.start)
+
+    def _unquoted_before(self, template: Template, offset: int) -> str:
+        """Tell of a token without quotes, which is not always a number, at or right before a place in the template."""
+        for placed in placed_tokens(template.nodes, self._notification.body_format):
+            node, context, join = placed
+            if context is Context.JSON_BARE and offset in {node.start, node.end}:
+                is_number = Spelling(self._notification).is_number(node, join)
+                return "" if is_number else f"{node.source} is not always a number, and {_unquoted(template, placed)}"
+        return ""
+
+    @cached_property
+    def _wound(self) -> str:
+        """The first place where the template by itself makes no well-formed body, empty when there is none."""
+        notification = self._notification
+        if notification.body is None:
+            return ""
+        finding = next(form_findings(notification, notification.body, Spelling(notification)), None)
+        if finding is None:
+            return ""
+        return finding.message if finding.line is None else f"{finding.place}: {finding.message}"
+
+    def _at(self, content: bytes, fault: Fault) -> str:
+        template = self._notification.body
+        offset = None if template is None else origin(self._notification, template, content, fault)
+        if template is None or offset is None:
+            return ""
+        line, column, _ = locate(template.source, offset)
+        return f" at line {line}, column {column}"
+
+
+def of_its_template(why_not: WhyNot, test: TemplateTest) -> Callable[[Notification], Check]:
+    """Return the check that tests every capture by itself, and knows what the notification's template breaks."""
+
+    def start(notification: Notification) -> Check:
+        if why := why_not(notification):
+            return NothingToTest(why)
+        faults = TemplateFaults(notification)
+        return EachCapture(lambda evidence: test(evidence, faults))
+
+    return start
+
+
+def raw_fits(template: Template, data: bytes) -> bool:
+    """Tell whether some values, put in as they are, make these bytes of a template; whatever its joins hold."""
+    literals: list[str] = [""]
+    for node in template.nodes:
+        if isinstance(node, Text):
+            literals[-1] += node.text
+        else:
+            literals.append("")
+    first, *inner = [literal.encode(errors="surrogatepass") for literal in literals]
+    if not inner:
+        return data == first
+    last = inner.pop()
+    position, end = len(first), len(data) - len(last)
+    if end < position or not data.startswith(first) or not data.endswith(last):
+        return False
+    for literal in inner:
+        found = data.find(literal, position, end)
+        if found < 0:
+            return False
+        position = found + len(literal)
+    return True
+
+
+_Placed = tuple[TokenValue, PlacedToken]
+
+
+def _values(template: Template, match: Match, notification: Notification) -> list[_Placed]:
+    outside: list[PlacedToken] = []
+    inside: dict[int, list[PlacedToken]] = {node.start: [] for node in template.nodes if isinstance(node, Join)}
+    for placed in placed_tokens(template.nodes, notification.body_format):
+        (inside[placed.join.start] if placed.join else outside).append(placed)
+    found = [*zip(match.values, outside, strict=False)]
+    for entries, places in zip(match.joins, inside.values(), strict=False):
+        for entry in entries:
+            found += zip(entry, places, strict=False)
+    return found
+
+
+def _around(values: list[_Placed], fault: Fault) -> PlacedToken | None:
+    position = -1 if fault.span is None else fault.span[0]
+    return next((placed for value, placed in values if value.span[0] <= position < value.span[1]), None)
+
+
+def _empty_bare(values: list[_Placed], content: bytes, fault: Fault) -> PlacedToken | None:
+    """Return the token without a value, and without quotes, at which a fault shows."""
+    position = -1 if fault.span is None else fault.span[0]
+    for value, placed in values:
+        first, beyond = value.span
+        is_there = placed.context is Context.JSON_BARE and first == beyond <= position
+        if is_there and not content[beyond:position].strip():
+            return placed
+    return None
+
+
+def _unquoted(template: Template, placed: PlacedToken) -> str:
+    line, column, _ = locate(template.source, placed.node.start)
+    return f"stands without quotes at line {line}, column {column} of the template"

@@ -1,0 +1,109 @@
+"""The check that looks at every value of every token that has such a form."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from msgspec.structs import replace
+
+from postback_conformance.evidence import Evidence, Value
+from postback_conformance.held_tokens import held_fields, held_tokens
+from postback_conformance.rule import CaptureTest, Check, EachCapture
+from postback_conformance.rules.applying import NothingToTest
+from postback_conformance.rules.form import Form, FormOf
+from postback_conformance.rules.usual_values import UsualValues, usual_values
+from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome
+from postback_sender.notification import Notification
+from postback_sender.tokens import Token
+
+_LONGEST_QUOTE = 60
+_UNREPLACED = re.compile(r"\{[A-Za-z_][\w.\s]*\}")
+_NOT_REPLACED = NotApplicable(why="a token arrived unreplaced, which value.unreplaced-token judges")
+_NO_VALUE = NotApplicable(why="no such value arrived; what is absent is empty")
+
+_Items = Sequence[Mapping[str, Value]]
+
+
+def each_value(form_of: FormOf, what: str) -> Callable[[Notification], Check]:
+    """Return the check that looks at every value of every token that has a form; `what` is one of these tokens."""
+
+    def start(notification: Notification) -> Check:
+        test = values_test(notification, form_of)
+        return EachCapture(test) if test is not None else NothingToTest(f"the template has no {what}")
+
+    return start
+
+
+def values_test(notification: Notification, form_of: FormOf) -> CaptureTest | None:
+    """Return what tests the values of one capture; None when the templates hold no token that has a form."""
+    tokens, fields = _forms(held_tokens(notification), form_of), _forms(held_fields(notification), form_of)
+    return _Values(tokens, fields, usual_values(notification)).test if tokens or fields else None
+
+
+class _Values:
+    def __init__(self, tokens: dict[str, Form], fields: dict[str, Form], usual: UsualValues) -> None:
+        self._tokens = tokens
+        self._fields = fields
+        self._usual = usual
+
+    def test(self, evidence: Evidence) -> Outcome | tuple[Outcome, ...] | None:
+        if self._usual.hold(evidence):
+            return None if self._has_any(evidence) else _NO_VALUE
+        return self._all_outcomes(evidence, evidence.items if self._fields else ())
+
+    def _has_any(self, evidence: Evidence) -> bool:
+        texts = evidence.texts
+        for name in self._tokens:
+            if texts[name]:
+                return True
+        return any(item[name] for name in self._fields for item in evidence.item_texts or ())
+
+    def _all_outcomes(self, evidence: Evidence, items: _Items | None) -> tuple[Outcome, ...] | None:
+        outcomes = (*self._outcomes(evidence), *self._outcomes_of_items(evidence, items))
+        return outcomes or None
+
+    def _outcomes(self, evidence: Evidence) -> Iterator[Outcome]:
+        values = evidence.values
+        for name, form in self._tokens.items():
+            value = values.get(name)
+            if value is None:
+                yield evidence.without(name)
+            elif value.text and not form.shape(value.text):
+                is_left = _UNREPLACED.fullmatch(value.text)
+                yield _NOT_REPLACED if is_left else _fail(evidence, f"{{{name}}}", value, form)
+
+    def _outcomes_of_items(self, evidence: Evidence, items: _Items | None) -> Iterator[Outcome]:
+        """Tell of the first item at fault and how many more there are: an order can have a thousand lines."""
+        if items is None:
+            yield Inconclusive(why="the items cannot be told from each other", captures=(evidence.capture.id,))
+            return
+        for name, form in self._fields.items():
+            found = [(number, item.get(name)) for number, item in enumerate(items, start=1)]
+            wrong = [
+                (number, value)
+                for number, value in found
+                if value and value.text and not form.shape(value.text) and not _UNREPLACED.fullmatch(value.text)
+            ]
+            if wrong:
+                number, value = wrong[0]
+                more = f" (and that of {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+                in_items = Value(value.name, value.text, replace(value.where, token=f"*.{name}"))
+                yield _fail(evidence, f"the {name} of item {number}{more}", in_items, form)
+            elif any(value is None for _, value in found):
+                why = f"nobody can tell where the {name} of an item ends: what stands beside it may belong to it"
+                yield Inconclusive(why=why, captures=(evidence.capture.id,))
+
+
+def _forms(tokens: Iterable[Token], form_of: FormOf) -> dict[str, Form]:
+    return {token.name: form for token in tokens if (form := form_of(token)) is not None}
+
+
+def _fail(evidence: Evidence, what: str, value: Value, form: Form) -> Fail:
+    shown = value.text if len(value.text) <= _LONGEST_QUOTE else f"{value.text[:_LONGEST_QUOTE]}…"
+    problem = form.problem(value.text)
+    return Fail(
+        message=f"{what} is {shown!r}" + (f": {problem}" if problem else ""),
+        expected=form.expected,
+        actual=shown,
+        captures=(evidence.capture.id,),
+        where=value.where,
+    )

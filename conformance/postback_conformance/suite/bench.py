@@ -1,0 +1,375 @@
+"""The bench: what a case works with. Postbacks go through the real sender, all else over raw connections."""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Final, Self, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from hypothesis.strategies import SearchStrategy
+from msgspec.structs import replace
+
+from postback_conformance.generation import generate
+from postback_conformance.redaction import redacted_target
+from postback_conformance.suite.probe import Probe, ProbeError, Recorded, UrlProbe
+from postback_conformance.suite.proxy import Proxy, ProxyFault
+from postback_conformance.suite.sent import Sent, capture_of_request, sent_by_delivery, sent_raw
+from postback_receiver import Capture
+from postback_sender import Event, Notification, Postback, Sender, example_event, render_postback
+from postback_sender.action import Conversion, Item, Money
+from postback_sender.clock import Clock, SystemClock
+from postback_sender.delivery.answer import Answer
+from postback_sender.delivery.connections import Connections
+from postback_sender.delivery.judging import judged
+from postback_sender.delivery.origin import Origin, split_url
+from postback_sender.delivery.policy import DeliveryPolicy
+from postback_sender.delivery.request import request_bytes
+from postback_sender.delivery.retry import custom_profile
+from postback_sender.delivery.run import Delivery
+from postback_sender.outbox.entry import Draft
+from postback_sender.outbox.memory_outbox import MemoryOutbox
+from postback_sender.postback import event_key
+from postback_sender.quantities import NANOSECONDS_PER_SECOND
+
+T = TypeVar("T")
+
+DEFAULT_EXAMPLES: Final = 25
+QUICK_EXAMPLES: Final = 5
+
+# Reports show requests of the last findings; a suite makes thousands that nobody looks at.
+_MOST_CAPTURES: Final = 2000
+_ZONE: Final = timezone(timedelta(hours=3))
+_CAMPAIGN: Final = 25619
+# The day of the documented example, as ids count days.
+_EXAMPLE_DAY: Final = 6705
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """The server under test. `restart`, if there is one, ends it the hard way and returns when it listens again."""
+
+    url: str
+    allowed_hosts: tuple[str, ...] = ()
+    trust: ssl.SSLContext | bool = True
+    restart: Callable[[], Awaitable[None]] | None = None
+
+
+class Bench:
+    """What a case works with.
+
+    Ids of actions are new in each run and on each call, whatever the seed: an endpoint that remembers the last run must
+    not take this one for duplicates. Minimum delay and retries of the notification do not count here, its time-outs and
+    the maximum of requests do.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        notification: Notification,
+        *,
+        probe: Probe | None = None,
+        seed: int = 0,
+        max_examples: int = DEFAULT_EXAMPLES,
+        quick: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.notification = replace(notification, minimum_delay_ns=0, retry=custom_profile(()))
+        self.probe = probe
+        self.seed = seed
+        self.max_examples = min(max_examples, QUICK_EXAMPLES) if quick else max_examples
+        self.quick = quick
+        self.clock = clock or SystemClock()
+        self._captures: deque[Capture] = deque(maxlen=_MOST_CAPTURES)
+        self._sent = 0
+        self._sender: Sender | None = None
+        self._is_sending = False
+        self._started_at = datetime.fromtimestamp(self.clock.now_ns() / NANOSECONDS_PER_SECOND, UTC)
+        self._sequence = self.clock.now_ns() // 1000 % 10**11
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._close_sender()
+        if isinstance(self.probe, UrlProbe):
+            await self.probe.close()
+
+    # What to send
+
+    @property
+    def started_at(self) -> datetime:
+        """When this run began; events happen around then."""
+        return self._started_at
+
+    @property
+    def like(self) -> str | None:
+        """The documented kind that the notification's kind of event is like, None when it is like none."""
+        return self.notification.catalogue.kinds[self.notification.event].like
+
+    def fresh_sequence(self) -> int:
+        """Return a number no action of this or an earlier run has."""
+        self._sequence += 1
+        return self._sequence
+
+    def conversion(
+        self,
+        *,
+        payout: str = "4.20",
+        amount: str = "84.00",
+        texts: Mapping[str, str] | None = None,
+        items: Sequence[Item] = (),
+        currency: str = "USD",
+    ) -> Conversion:
+        """Return a conversion of a new action, to be tracked, modified and so on with `postback_sender.action`."""
+        example = example_event("action_lifecycle").values
+        others = {name: text for name, text in example.items() if name not in _TYPED}
+        at = self._started_at.replace(microsecond=0) - timedelta(seconds=30)
+        return Conversion(
+            campaign_id=_CAMPAIGN,
+            sequence=self.fresh_sequence(),
+            zone=_ZONE,
+            event_date=at,
+            money=Money(payout=Decimal(payout), amount=Decimal(amount)),
+            currency=currency,
+            original_currency=currency,
+            original_amount=Decimal(amount),
+            locking_date=(at + timedelta(days=40)).date(),
+            items=tuple(items),
+            texts={**others, **(texts or {})},
+        )
+
+    def event(
+        self, values: Mapping[str, str] | None = None, *, items: Sequence[Mapping[str, str]] | None = None
+    ) -> Event:
+        """Return the documented example of the notification's kind about a new action, some values replaced."""
+        example = example_event(self.notification.event, self.notification.catalogue)
+        number = self.fresh_sequence()
+        ids = {"ActionId": f"{example.values.get('CampaignId', _CAMPAIGN)}.{_EXAMPLE_DAY}.{number}", "Id": str(number)}
+        fresh = {name: text for name, text in ids.items() if name in example.values}
+        return replace(
+            example,
+            values={**example.values, **fresh, **(values or {})},
+            items=example.items if items is None else tuple(items),
+        )
+
+    def told(self, event: Event) -> Event:
+        """Return an event of an action as the notification's own kind, with examples for the tokens of its own."""
+        catalogue, kind = self.notification.catalogue, self.notification.event
+        own = {one.name: one.example for one in catalogue.tokens(kind) if one.certainty == "own" and one.example}
+        return replace(event, kind=kind, values={**own, **event.values})
+
+    def draw(self, strategy: SearchStrategy[T], *, count: int | None = None) -> list[T]:
+        """Return values of a strategy, the same for the same seed; `count` is that of the examples unless given."""
+        return generate(strategy, count=self.max_examples if count is None else count, seed=self.seed)
+
+    def postback(self, event: Event) -> Postback:
+        """Return the request for an event, aimed at the endpoint."""
+        return render_postback(self.notification, event, to=self.endpoint.url)
+
+    # Sending
+
+    async def send(
+        self,
+        events: Sequence[Event],
+        *,
+        concurrency: int = 1,
+        retries_ns: Sequence[int] = (),
+        via: Proxy | None = None,
+    ) -> list[Sent]:
+        """Send events through the real sender, and return what became of each, in the order in which they ended.
+
+        With a `concurrency` of 1 they leave one by one in their order. Failures are retried after `retries_ns`.
+        """
+        if concurrency > 1 or retries_ns or via is not None or self._is_sending:
+            return await self._send_apart(events, concurrency, tuple(retries_ns), via)
+        self._is_sending = True
+        try:
+            if self._sender is None:
+                self._sender = self._make_sender(self.notification, self.endpoint.url, concurrency=1)
+                await self._sender.__aenter__()
+            return await self._deliver(self._sender, events, attempts=1)
+        except BaseException:
+            await self._close_sender()
+            raise
+        finally:
+            self._is_sending = False
+
+    async def send_postback(self, postback: Postback) -> Sent:
+        """Send a request that may have been changed by hand, over a connection of its own."""
+        origin, data = request_bytes(postback)
+        return await self._exchange(origin, data, postback.method)
+
+    async def send_bytes(self, data: bytes, *, method: str = "POST") -> Sent:
+        """Send bytes that need not be HTTP over a connection of their own, and read one answer."""
+        (origin, _, _), _ = split_url(self.endpoint.url)
+        return await self._exchange(origin, data, method)
+
+    def proxy(self, fault: ProxyFault | None = None) -> Proxy:
+        """Return a proxy in front of the endpoint, for `send(…, via=proxy)`."""
+        return Proxy(self.origin, fault, allowed_hosts=self.endpoint.allowed_hosts)
+
+    # Looking
+
+    async def recorded(self, action_id: str) -> Recorded | None:
+        """Return what the endpoint recorded of an action, by the probe; raises `ProbeError`."""
+        if self.probe is None:
+            raise ProbeError("no probe was handed in; the case has to say that it needs one")
+        return await self.probe.recorded(action_id)
+
+    async def restart(self) -> None:
+        """Restart the endpoint; the case has to say that it needs this."""
+        if self.endpoint.restart is None:
+            raise RuntimeError("no restart hook was handed in; the case has to say that it needs one")
+        await self._close_sender()
+        await self.endpoint.restart()
+
+    @property
+    def origin(self) -> Origin:
+        """Where the endpoint listens."""
+        (origin, _, _), _ = split_url(self.endpoint.url)
+        return origin
+
+    @property
+    def policy(self) -> DeliveryPolicy:
+        """By which an answer means success."""
+        return DeliveryPolicy(
+            retry=self.notification.retry,
+            success_response=self.notification.success_response,
+            error_response=self.notification.error_response,
+        )
+
+    @property
+    def endpoint_name(self) -> str:
+        """The endpoint as it may be shown: without the secrets of its URL."""
+        return redacted_target(self.endpoint.url)
+
+    @property
+    def home(self) -> str:
+        """The server of the endpoint, as a URL without user, path and query."""
+        parts = urlsplit(self.endpoint.url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], "", "", ""))
+
+    @property
+    def sent_count(self) -> int:
+        """How many requests were sent so far."""
+        return self._sent
+
+    def captures(self, ids: Collection[str]) -> list[Capture]:
+        """Return the requests of these ids with their answers, as far as they are still kept."""
+        return [capture for capture in self._captures if capture.id in ids]
+
+    # Inside
+
+    async def _send_apart(
+        self, events: Sequence[Event], concurrency: int, retries_ns: tuple[int, ...], via: Proxy | None
+    ) -> list[Sent]:
+        notification = replace(self.notification, retry=custom_profile(retries_ns))
+        url, hosts = self.endpoint.url, self.endpoint.allowed_hosts
+        if via is not None:
+            # Only the connection leads elsewhere: the endpoint is asked for by its own name.
+            names = {name.lower() for name, _ in notification.headers}
+            (_, authority, _), _ = split_url(url)
+            host = () if "host" in names else (("Host", authority),)
+            notification = replace(notification, headers=(*notification.headers, *host))
+            url, hosts = _with_port(url, via.port), (*hosts, "127.0.0.1")
+        sender = self._make_sender(notification, url, concurrency=concurrency, hosts=hosts, is_via=via is not None)
+        async with sender:
+            return await self._deliver(sender, events, attempts=1 + len(retries_ns), waits_ns=sum(retries_ns))
+
+    def _make_sender(
+        self,
+        notification: Notification,
+        url: str,
+        *,
+        concurrency: int,
+        hosts: Collection[str] | None = None,
+        is_via: bool = False,
+    ) -> Sender:
+        return Sender(
+            notification,
+            to=url,
+            allowed_hosts=self.endpoint.allowed_hosts if hosts is None else hosts,
+            concurrency=concurrency,
+            outbox=MemoryOutbox(ordered=False),
+            clock=self.clock,
+            trust=self.endpoint.trust,
+            resolve=_this_machine if is_via else None,
+        )
+
+    async def _deliver(
+        self, sender: Sender, events: Sequence[Event], *, attempts: int, waits_ns: int = 0
+    ) -> list[Sent]:
+        now_ns = self.clock.now_ns()
+        await sender.accept_drafts([Draft(event=each, key=event_key(each), due_ns=now_ns) for each in events])
+        # Each request has its own time-out; this bounds what no time-out foresees.
+        limit_ns = len(events) * attempts * self._request_limit_ns() + waits_ns + NANOSECONDS_PER_SECOND
+        async with asyncio.timeout(limit_ns / NANOSECONDS_PER_SECOND), aclosing(sender.deliver()) as deliveries:
+            return [self._keep_delivery(delivery) async for delivery in deliveries]
+
+    def _request_limit_ns(self) -> int:
+        rate = self.notification.maximum_requests
+        pace_ns = rate.window_ns // max(1, rate.count) if rate is not None else 0
+        return self.notification.timeouts.total_ns + pace_ns
+
+    async def _exchange(self, origin: Origin, data: bytes, method: str) -> Sent:
+        connections = Connections(
+            self.notification.timeouts,
+            allowed_hosts=self.endpoint.allowed_hosts,
+            clock=self.clock,
+            trust=self.endpoint.trust,
+        )
+        began_ns = self.clock.monotonic_ns()
+        async with connections:
+            answer = await connections.exchange(origin, data, method)
+        return self._keep_answer(data, answer, began_ns)
+
+    def _keep_answer(self, data: bytes, answer: Answer, began_ns: int) -> Sent:
+        attempt = judged(self.policy, answer, number=1, started_ns=began_ns, now_ns=self.clock.now_ns())
+        capture = capture_of_request(
+            data, self._next_id(), attempt, wall_ns=self.clock.now_ns(), now_ns=self.clock.monotonic_ns(), answer=answer
+        )
+        self._captures.append(capture)
+        return sent_raw(attempt, answer, capture.id)
+
+    def _keep_delivery(self, delivery: Delivery) -> Sent:
+        _, data = request_bytes(delivery.postback)
+        kept = [
+            capture_of_request(
+                data, self._next_id(), attempt, wall_ns=self.clock.now_ns(), now_ns=self.clock.monotonic_ns()
+            )
+            for attempt in delivery.attempts
+        ]
+        self._captures.extend(kept)
+        return sent_by_delivery(delivery, tuple(capture.id for capture in kept))
+
+    def _next_id(self) -> str:
+        self._sent += 1
+        return f"request-{self._sent}"
+
+    async def _close_sender(self) -> None:
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            await sender.__aexit__(None, None, None)
+
+
+_TYPED: Final = frozenset(
+    {"CampaignId", "ActionId", "Status", "StatusDetail", "Payout", "DeltaPayout", "IntendedPayout", "Amount"}
+    | {"DeltaAmount", "IntendedAmount", "Currency", "OriginalCurrency", "OriginalAmount", "EventDate", "CreationDate"}
+    | {"LockingDate", "ClearedDate"}
+)
+
+
+def _with_port(url: str, port: int) -> str:
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+    return urlunsplit(parts._replace(netloc=f"{user}{at}{host}:{port}"))
+
+
+async def _this_machine(_host: str, _port: int) -> Sequence[str]:
+    return ["127.0.0.1"]

@@ -1,0 +1,224 @@
+"""A partner's endpoint that does everything right, with its ledger and probe, in four formats; a broken one overrides
+a step.
+"""
+
+import asyncio
+import json
+import threading
+from collections import Counter
+from collections.abc import Collection, Generator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import parse_qsl
+from xml.etree import ElementTree as ET
+
+from aiohttp import web
+
+SECRET = "s3cret-of-a-partner"
+_TOKENS = {
+    "action_id": "ActionId",
+    "status": "Status",
+    "payout": "Payout",
+    "delta_payout": "DeltaPayout",
+    "amount": "Amount",
+    "delta_amount": "DeltaAmount",
+    "currency": "Currency",
+    "event_date": "EventDate",
+    "sub_id1": "SubId1",
+    "campaign_name": "CampaignName",
+    "referring_type": "ReferringType",
+}
+_HEAD = f"""
+event = "action_lifecycle"
+timeout = "5s"
+headers = {{ X-Api-Key = "{SECRET}" }}
+"""
+_URL = 'url = "http://127.0.0.1:8080/postback"\n'
+_QUERY = "&".join(f"{name}={{{token}}}" for name, token in _TOKENS.items())
+_FIELDS = ", ".join(f'"{name}": "{{{token}}}"' for name, token in _TOKENS.items())
+_ATTRIBUTES = " ".join(f'{name}="{{{token}}}"' for name, token in _TOKENS.items())
+_JSON_ITEM = r"\{\"sku\": \"{i.sku}\", \"price\": \"{i.amt}\", \"name\": \"{i.name}\"\}"
+_JSON = r"\{" + _FIELDS + ', "items": [{join(items, i, "' + _JSON_ITEM + r'")}]\}'
+_XML = f"<postback {_ATTRIBUTES}>" + r'{join(items, i, "<item sku=\"{i.sku}\"/>", "")}</postback>'
+
+JSON_SETTINGS = f"{_HEAD}{_URL}body_format = 'json'\nbody = '''{_JSON}'''\n"
+XML_SETTINGS = f"{_HEAD}{_URL}body_format = 'xml'\nbody = '''{_XML}'''\n"
+FORM_SETTINGS = f"{_HEAD}{_URL}body_format = 'query'\nbody = '''{_QUERY}'''\n"
+GET_SETTINGS = f"{_HEAD}url = 'http://127.0.0.1:8080/postback?{_QUERY}'\nmethod = 'GET'\n"
+
+Move = tuple[Decimal, Decimal, Decimal, Decimal, str]
+"""Payout and amount before an update and after it, and the status it tells."""
+
+
+class Refused(Exception):  # noqa: N818  it is what happened, not what went wrong
+    """What the endpoint will not take; the status and why."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class Ledger:
+    """What was recorded: each update of an action once, whatever the order in which they came."""
+
+    def __init__(self) -> None:
+        self.moves: dict[str, dict[Move, Mapping[str, Any]]] = {}
+
+    def record(self, values: Mapping[str, Any]) -> None:
+        """Record one update."""
+        payout, amount = Decimal(values["payout"]), Decimal(values["amount"])
+        delta_payout, delta_amount = Decimal(values["delta_payout"]), Decimal(values["delta_amount"])
+        move = (payout - delta_payout, amount - delta_amount, payout, amount, values["status"])
+        self.moves.setdefault(values["action_id"], {}).setdefault(move, values)
+
+    def shown(self, action_id: str) -> dict[str, Any]:
+        """What the probe returns."""
+        moves = self.moves.get(action_id)
+        if not moves:
+            return {"actions": {}}
+        # Where the walk from nothing ends: the one point that is entered once more than it is left.
+        balance = Counter({(Decimal(0), Decimal(0)): 1})
+        balance.update((move[2], move[3]) for move in moves)
+        balance.subtract((move[0], move[1]) for move in moves)
+        last = next((move for move in reversed(moves) if balance[move[2], move[3]] > 0), next(reversed(moves)))
+        values = moves[last]
+        names = ("status", "payout", "amount", "currency", "event_date", "sub_id1", "campaign_name")
+        return {"actions": {action_id: {**{name: values[name] for name in names}, "updates": len(moves)}}}
+
+
+class Partner:
+    """The endpoint's application; a broken one does one of its steps wrong."""
+
+    content_types: Collection[str] = ("application/json", "application/octet-stream")
+    methods: Collection[str] = ("POST",)
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Record a postback, then say so."""
+        try:
+            values = self.read(request, await self.body(request))
+        except Refused as error:
+            return web.Response(status=error.status, text=str(error))
+        await self.record(values)
+        return web.Response(text="OK")
+
+    async def body(self, request: web.Request) -> bytes:
+        """Read a body to its end, or refuse it."""
+        try:
+            return await request.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            raise Refused(413, "too large") from error
+
+    def read(self, request: web.Request, body: bytes) -> Mapping[str, Any]:
+        """Return the values of a postback."""
+        self.authorize(request)
+        if request.content_type not in self.content_types:
+            raise Refused(415, "another format, please")
+        values = self.values(request, body)
+        try:
+            if not values["action_id"]:
+                raise Refused(422, "which action?")
+            for name in ("payout", "amount", "delta_payout", "delta_amount"):
+                Decimal(values[name])
+        except (KeyError, TypeError, InvalidOperation) as error:
+            raise Refused(422, "what is missing?") from error
+        return values
+
+    def authorize(self, request: web.Request) -> None:
+        """Refuse who does not know the secret."""
+        if request.headers.get("X-Api-Key") != SECRET:
+            raise Refused(401, "who are you?")
+
+    def values(self, request: web.Request, body: bytes) -> Mapping[str, Any]:
+        """Return what a request says."""
+        _ = request
+        try:
+            return dict(json.loads(body.decode("utf-8")))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise Refused(400, "no JSON") from error
+
+    async def record(self, values: Mapping[str, Any]) -> None:
+        """Record what was read."""
+        self.ledger.record(values)
+
+    async def probe(self, request: web.Request) -> web.Response:
+        """Show what was recorded."""
+        return web.json_response(self.ledger.shown(request.query["id"]))
+
+    def application(self) -> web.Application:
+        """Return the application, one postback URL and one probe URL."""
+        app = web.Application()
+        for method in self.methods:
+            app.router.add_route(method, "/postback", self.answer)
+        app.router.add_get("/probe", self.probe)
+        return app
+
+
+class XmlPartner(Partner):
+    """The same, for postbacks in XML."""
+
+    content_types = ("application/xml", "text/xml")
+
+    def values(self, request: web.Request, body: bytes) -> Mapping[str, Any]:
+        """Return the attributes of the root; a document type is refused before anything is unfolded."""
+        _ = request
+        if b"<!DOCTYPE" in body:
+            raise Refused(400, "no document types")
+        try:
+            return dict(ET.fromstring(body).attrib)  # noqa: S314  without a document type
+        except (ET.ParseError, RecursionError) as error:
+            raise Refused(400, "no XML") from error
+
+
+class GetPartner(Partner):
+    """The same, for postbacks that carry everything in their URL."""
+
+    methods = ("GET",)
+
+    def values(self, request: web.Request, body: bytes) -> Mapping[str, Any]:
+        """Return the parameters."""
+        _ = body
+        return dict(request.query)
+
+
+class FormPartner(Partner):
+    """The same, for postbacks whose body is a form."""
+
+    content_types = ("application/x-www-form-urlencoded",)
+
+    def values(self, request: web.Request, body: bytes) -> Mapping[str, Any]:
+        """Return the fields."""
+        _ = request
+        try:
+            return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True))
+        except ValueError as error:
+            raise Refused(400, "no form") from error
+
+
+@contextmanager
+def serving(partner: Partner) -> Generator[str]:
+    """Serve a partner on a thread of its own; the URL of its endpoint, whose probe is at `/probe`."""
+    started = threading.Event()
+    state: dict[str, Any] = {}
+
+    async def run() -> None:
+        state["loop"], state["stop"] = asyncio.get_running_loop(), asyncio.Event()
+        runner = web.AppRunner(partner.application(), access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        state["port"] = runner.addresses[0][1]
+        started.set()
+        await state["stop"].wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),), daemon=True)
+    thread.start()
+    assert started.wait(10), "the partner's server did not start"
+    try:
+        yield f"http://127.0.0.1:{state['port']}/postback"
+    finally:
+        state["loop"].call_soon_threadsafe(state["stop"].set)
+        thread.join(10)
