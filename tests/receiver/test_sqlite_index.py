@@ -107,7 +107,7 @@ def test_the_index_grows_in_steady_traffic_too(
 
 
 def test_the_index_grows_while_nothing_arrives_and_shrinks_with_the_store(
-    new_capture: NewCapture, new_writer: NewWriter, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, new_capture: NewCapture, new_writer: NewWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_index, "SEGMENT_BITS", 5)
     monkeypatch.setattr(sqlite_index, "STRETCH", 10)
@@ -252,7 +252,7 @@ def tables(connection: sqlite3.Connection) -> list[str]:
 
 
 def test_an_id_is_looked_up_in_the_index_and_among_what_is_not_indexed_yet(
-    tmp_path: Path, new_capture: NewCapture, new_writer: NewWriter
+    new_capture: NewCapture, new_writer: NewWriter
 ) -> None:
     writer = new_writer(Retention(), 0)
     ids = ["7f03-A", "7f03-a", "7f 03", "7F03", "é7f", "x" * 80 + "1", "x" * 80 + "2"]
