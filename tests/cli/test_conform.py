@@ -121,5 +121,5 @@ def test_a_function_in_the_folder_of_the_command_may_be_the_probe(
 
 
 def test_cases_are_listed(run: Run) -> None:
-    done = run("conform", "--list")
+    done = run("conform", "--list-cases")
     assert (done.code, "accepts.documented-example" in done.out, "probe" in done.out) == (0, True, True)

@@ -96,8 +96,8 @@ def test_a_body_over_the_limit_is_recorded_cut_and_flagged(run: Run, listen: Lis
     assert b"1024 bytes" in answer
     report = json.loads(run("check", listener.store, "--format", "json").out)
     outcomes = {verdict["rule"]: verdict["outcome"] for verdict in report["verdicts"]}
-    assert outcomes["capture.complete"] == "fail"
-    assert outcomes["body.json.well-formed"] == "inconclusive"
+    # Our own limit cut it: nobody is to blame, and nobody can tell.
+    assert outcomes["capture.complete"] == outcomes["body.json.well-formed"] == "inconclusive"
 
 
 @pytest.mark.parametrize("acknowledged", [1, 300])

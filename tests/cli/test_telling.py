@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from msgspec.structs import replace
@@ -104,9 +104,12 @@ def test_a_reader_that_leaves_is_told_of_once_and_stops_nothing(
 def stderr_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
     reads, writes = os.pipe()
     os.close(reads)
-    with os.fdopen(writes, "w") as stream:
-        monkeypatch.setattr(sys, "stderr", stream)
-        yield
+    stream = os.fdopen(writes, "w")
+    monkeypatch.setattr(sys, "stderr", stream)
+    yield
+    # What is still in it goes nowhere, either.
+    with suppress(BrokenPipeError):
+        stream.close()
 
 
 @pytest.mark.parametrize("form", LogFormat)

@@ -252,7 +252,7 @@ def tables(connection: sqlite3.Connection) -> list[str]:
 
 
 def test_an_id_is_looked_up_in_the_index_and_among_what_is_not_indexed_yet(
-    new_capture: NewCapture, new_writer: NewWriter
+    tmp_path: Path, new_capture: NewCapture, new_writer: NewWriter
 ) -> None:
     writer = new_writer(Retention(), 0)
     ids = ["7f03-A", "7f03-a", "7f 03", "7F03", "é7f", "x" * 80 + "1", "x" * 80 + "2"]

@@ -117,8 +117,8 @@ def _conform(
     insecure: InsecureOption = False,
     ca_file: CaFileOption = None,
     reveal: RevealOption = False,
-    listing: Annotated[
-        bool, typer.Option("--list", callback=_print_cases, is_eager=True, help="List the cases and end.")
+    list_cases: Annotated[
+        bool, typer.Option("--list-cases", callback=_print_cases, is_eager=True, help="List the cases and end.")
     ] = False,
     format: Annotated[ReportFormat, typer.Option("--format", help="text for people, the others for programs.")] = (
         ReportFormat.TEXT
@@ -128,7 +128,7 @@ def _conform(
 
     Send to a test system only: actions are invented, and recorded there.
     """
-    _ = listing
+    _ = list_cases
     wanted = wanted_reports(report or ())
     if replay is not None and (notification is not None or only or skip):
         raise ConformanceError("--replay says what to send and which case; leave --notification, --only and --skip out")
