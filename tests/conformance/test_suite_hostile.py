@@ -271,4 +271,4 @@ def test_a_pattern_that_matches_no_case_is_told() -> None:
     with pytest.raises(SelectionError) as raised:
         select_cases(CASES, only=["accepts.unicod"])
     assert str(raised.value).startswith("no case is called 'accepts.unicod' (did you mean accepts.unicode")
-    assert "postback conform --list" in str(raised.value)
+    assert "postback conform --list-cases" in str(raised.value)

@@ -15,17 +15,17 @@ _PIPE_WIDTH: Final = 240
 _HAS_WIDTH: Final = sys.stdout.isatty() or os.environ.get("COLUMNS", "").lstrip("0").isdecimal()
 
 
-class _Results(Console):
+class _Console(Console):
     """A console that leaves it to the program what a reader who has left means; Rich's own exits with 1: findings."""
 
     def on_broken_pipe(self) -> NoReturn:
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
-people = Console(stderr=True, highlight=False)
+people = _Console(stderr=True, highlight=False)
 """Words beside the result: hints, progress, complaints. Colour only on a terminal, none with NO_COLOR."""
 
-results = _Results(highlight=False, width=None if _HAS_WIDTH else _PIPE_WIDTH)
+results = _Console(highlight=False, width=None if _HAS_WIDTH else _PIPE_WIDTH)
 """What a command was asked for, laid out for people."""
 
 # What is said while a bar is drawn has to go above it, and only Rich knows where that is.

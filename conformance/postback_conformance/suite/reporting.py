@@ -47,7 +47,7 @@ def select_cases(cases: Sequence[Case], *, only: Sequence[str] = (), skip: Seque
     except SelectionError as error:
         told = str(error).replace("no rule is called", "no case is called").replace("no rule to judge by", "no case")
         raise SelectionError(
-            told.replace("`postback rules list` has all", "`postback conform --list` has all")
+            told.replace("`postback rules list` has all", "`postback conform --list-cases` has all")
         ) from None
     return tuple(case for case in cases if case.id in chosen)
 
