@@ -44,6 +44,8 @@ docs: $(VENV)/kit.stamp
 	done
 	$(BIN)/postback check --schema > docs/report.schema.json.new
 	mv docs/report.schema.json.new docs/report.schema.json
+	$(BIN)/python tests/support/kill_matrix.py > docs/kill-matrix.md.new
+	mv docs/kill-matrix.md.new docs/kill-matrix.md
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

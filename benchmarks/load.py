@@ -3,8 +3,9 @@
 import asyncio
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import islice, repeat
 from pathlib import Path
 from typing import cast
 
@@ -49,18 +50,18 @@ def on_core(core: int) -> tuple[str, ...]:
     return ("taskset", "-c", str(core)) if pin(1 - core) else ()
 
 
-def load(port: int, count: int) -> None:
+def load(port: int, count: int, requests: Iterable[bytes] = repeat(REQUEST)) -> None:
     """Send so many requests over all connections; RuntimeError when one is not answered with 200."""
 
     async def main() -> None:
-        todo = iter(range(count))
+        todo = islice(requests, count)
         await asyncio.gather(*(_send_over_one(port, todo) for _ in range(CONNECTIONS)))
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main())
 
 
-async def _send_over_one(port: int, todo: Iterator[int]) -> None:
+async def _send_over_one(port: int, todo: Iterator[bytes]) -> None:
     """Send over one connection, and over the next one when the server wants this one closed after an answer."""
     loop = asyncio.get_running_loop()
     is_for_one = True
@@ -73,7 +74,7 @@ async def _send_over_one(port: int, todo: Iterator[int]) -> None:
 class _Connection(asyncio.Protocol):
     """Sends a request, waits for the answer, and sends the next one, until there are no more to send."""
 
-    def __init__(self, todo: Iterator[int], closed: "asyncio.Future[bool]") -> None:
+    def __init__(self, todo: Iterator[bytes], closed: "asyncio.Future[bool]") -> None:
         self._todo = todo
         self._closed = closed
         self._answer = b""
@@ -109,11 +110,12 @@ class _Connection(asyncio.Protocol):
                 self._fail(f"closed without a whole answer: {exc or self._answer[:60]!r}")
 
     def _send(self) -> None:
-        if next(self._todo, None) is None:
+        request = next(self._todo, None)
+        if request is None:
             self._closed.set_result(False)
             self._transport.close()
         else:
-            self._transport.write(REQUEST)
+            self._transport.write(request)
 
     def _fail(self, why: str) -> None:
         self._closed.set_exception(RuntimeError(why))

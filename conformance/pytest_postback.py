@@ -9,19 +9,19 @@ ours until something is used, and every name it adds begins with `postback`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from postback_conformance.driving import EventSender
     from postback_conformance.hosting.hosted import Hosted
     from postback_conformance.judge import Judgement
-    from postback_conformance.pytest_plugin.cases import Given, PostbackCase
+    from postback_conformance.pytest_plugin.asked import Given
+    from postback_conformance.pytest_plugin.cases import PostbackCase
     from postback_conformance.pytest_plugin.making import MadeReceiver
     from postback_receiver import AsyncReceiver, Receiver
     from postback_receiver.receiver import ReceiverBase
@@ -32,10 +32,11 @@ _TEXTS = (
     ("path", "where postbacks go at an endpoint that is an application or a command; / unless given"),
     ("notification", "the TOML of the notification that the endpoint is to take"),
     ("probe", "what tells which actions the endpoint recorded: a URL, or module:function"),
+    ("restart", "a command that ends the endpoint the hard way and starts it anew, if postback_app is none"),
     ("replay", "a case file of an earlier failure, which is run again instead of the suite"),
     ("seed", "the seed of all that is generated; 0 unless given"),
     ("max-examples", "how many generated examples a case tries"),
-    ("fail-on", "the least level whose findings fail a test: must (unless given), should or info"),
+    ("fail-on", "the least level whose cases fail a test: must (unless given), should or info"),
 )
 _LISTS = (
     ("only", "cases of the suite to run, as a glob such as accepts.*"),
@@ -44,7 +45,7 @@ _LISTS = (
 )
 _SWITCHES = (
     ("quick", "fewer examples in each case"),
-    ("strict", "fail a test also where its case could not be decided"),
+    ("strict", "let cases of the level SHOULD fail a test, too, as postback conform --strict does"),
 )
 _MARKER = (
     "postback(notification=None, *, only=(), skip=()): the notification of a test, and which cases of the endpoint "
@@ -78,27 +79,17 @@ def pytest_report_header(config: pytest.Config) -> str:
     """Say which version this is, and the seed of what it generates."""
     from importlib.metadata import version  # noqa: PLC0415  not where nobody sees the header
 
-    return f"postback-kit {version('postback-kit')}: seed {_seed(config)}"
+    seed = config.getoption("postback_seed") or config.getini("postback_seed") or 0
+    return f"postback-kit {version('postback-kit')}: seed {seed}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each case of the endpoint suite out of a test with the fixture `postback_case`."""
-    if "postback_case" not in metafunc.fixturenames:
-        return
-    from postback_conformance.pytest_plugin import cases  # noqa: PLC0415  nothing of ours before
+    if "postback_case" in metafunc.fixturenames:
+        from postback_conformance.pytest_plugin.cases import case_ids  # noqa: PLC0415  nothing of ours before
 
-    if replay := _replay(metafunc.config):
-        names = [cases.again(replay).case.id]
-        metafunc.parametrize("postback_case", names, ids=names, indirect=True)
-        return
-    marker = metafunc.definition.get_closest_marker("postback")
-    marked: Mapping[str, Any] = marker.kwargs if marker else {}
-    chosen = cases.chosen_cases(
-        _list(metafunc.config, "only") or _several(marked.get("only", ())),
-        [*_list(metafunc.config, "skip"), *_several(marked.get("skip", ()))],
-    )
-    names = [case.id for case in chosen]
-    metafunc.parametrize("postback_case", names, ids=names, indirect=True)
+        ids = case_ids(metafunc.definition)
+        metafunc.parametrize("postback_case", ids, ids=ids, indirect=True)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -107,12 +98,15 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show with a failed test what its receivers captured, and what is wrong with that."""
     report = yield
-    if call.when == "call":
-        nobody: list[MadeReceiver] = []
-        made = item.config.stash.get(_MADE, nobody)
+    nobody: list[MadeReceiver] = []
+    made = item.config.stash.get(_MADE, nobody)
+    if report.failed:
         receivers = [*item.stash.get(_RECEIVERS, [*nobody]), *made]
-        if receivers and report.failed:
-            _tell_of(receivers, item, report)
+        if receivers:
+            from postback_conformance.pytest_plugin.sections import sections_of  # noqa: PLC0415  nothing of ours before
+
+            report.sections += sections_of(item, receivers)
+    if call.when == "teardown":
         made[:] = [receiver for receiver in made if not receiver.is_over]
     return report
 
@@ -198,7 +192,9 @@ def postback_check() -> Callable[..., Judgement]:
 @pytest.fixture(scope="session")
 def postback_seed(pytestconfig: pytest.Config) -> int:
     """The seed of what is generated in this run: of --postback-seed, else 0."""
-    return _seed(pytestconfig)
+    from postback_conformance.pytest_plugin.asked import number  # noqa: PLC0415  nothing of ours before
+
+    return number(pytestconfig, "seed") or 0
 
 
 @pytest.fixture(scope="session")
@@ -238,12 +234,23 @@ def postback_probe(pytestconfig: pytest.Config) -> object:
     return _text(pytestconfig, "probe") or None
 
 
-@pytest.fixture(scope="module")
-def postback_endpoint(postback_app: object, postback_path: str) -> Iterator[Hosted]:
-    """The endpoint under test, listening: its `url`, and `restart` if it can be restarted."""
-    from postback_conformance.hosting.app import hosted  # noqa: PLC0415  nothing of ours before a fixture is used
+@pytest.fixture(scope="session")
+def postback_restart(pytestconfig: pytest.Config) -> object:
+    """What starts the endpoint anew, of --postback-restart; or override it with a function, also an asynchronous one.
 
-    with hosted(postback_app, path=postback_path) as endpoint:
+    It ends the endpoint the hard way, and returns when it is started. A postback_app that is a command needs none.
+    """
+    return _text(pytestconfig, "restart") or None
+
+
+@pytest.fixture(scope="module")
+def postback_endpoint(
+    pytestconfig: pytest.Config, postback_app: object, postback_path: str, postback_restart: object
+) -> Iterator[Hosted]:
+    """The endpoint under test, listening: its `url`, and `restart` if it can be restarted."""
+    from postback_conformance.pytest_plugin.endpoint_under_test import listening  # noqa: PLC0415  nothing of ours before
+
+    with listening(pytestconfig, postback_app, postback_path, postback_restart) as endpoint:
         yield endpoint
 
 
@@ -255,72 +262,14 @@ def postback_case(
     postback_probe: object,
 ) -> PostbackCase:
     """A case of the endpoint suite; a test that has it is made once for each case, and calls it."""
-    from postback_conformance.pytest_plugin import cases  # noqa: PLC0415  nothing of ours before a fixture is used
+    from postback_conformance.pytest_plugin.cases import asked_case  # noqa: PLC0415  nothing of ours before
 
-    config = request.config
-    again = cases.again(replay) if (replay := _replay(config)) else None
-    given = again.file.notification if again else _given(request.node, postback_notification)
-    if given is None:
-        pytest.fail(
-            "there is no notification to test with: override the fixture postback_notification, mark the test "
-            '@pytest.mark.postback("notification.toml"), or give --postback-notification',
-            pytrace=False,
-        )
-    hosts = tuple(_list(config, "allow-host"))
-    # There is no cache with -p no:cacheprovider.
-    cache = getattr(config, "cache", None)
-    settings = cases.Settings(
-        seed=again.file.seed if again else _seed(config),
-        max_examples=again.file.max_examples if again else _number(config, "max-examples"),
-        quick=not again and _switch(config, "quick"),
-        fail_on=cases.fail_on(_text(config, "fail-on") or "must"),
-        strict=_switch(config, "strict"),
-        allowed_hosts=hosts,
-        folder=None if cache is None else cache.mkdir("postback-cases"),
-    )
-    return cases.PostbackCase(
-        again.case if again else cases.case_named(request.param),
-        postback_endpoint,
-        cases.told_of(given, _folders(request.node)),
-        cases.probe_of(postback_probe, hosts),
-        settings=settings,
-        # As record_property does, which warns where JUnit's stricter schema knows no properties of a test.
-        record=lambda name, value: request.node.user_properties.append((name, value)),
-    )
+    return asked_case(request, postback_endpoint, postback_notification, postback_probe)
 
 
 def _watch(request: pytest.FixtureRequest, receiver: ReceiverBase) -> None:
     node: pytest.Item = request.node
     node.stash.setdefault(_RECEIVERS, []).append(receiver)
-
-
-def _tell_of(receivers: list[ReceiverBase], item: pytest.Item, report: pytest.TestReport) -> None:
-    # Nothing of ours before.
-    from postback_conformance.pytest_plugin.cases import told_of  # noqa: PLC0415
-    from postback_conformance.pytest_plugin.sections import sections  # noqa: PLC0415
-
-    given = _given(item, getattr(item, "funcargs", {}).get("postback_notification"))
-    report.sections += sections(receivers, told_of(given, _folders(item)).notification if given else None)
-
-
-def _given(item: pytest.Item, fixture: Given | None) -> Given | None:
-    """Return the notification of a test: of the command line, its marker, what the fixture gave, the ini file."""
-    marker = item.get_closest_marker("postback")
-    marked: Given | None = None
-    if marker is not None:
-        marked = marker.args[0] if marker.args else marker.kwargs.get("notification")
-    given: Given | None = item.config.getoption("postback_notification") or marked or fixture
-    return given or _text(item.config, "notification") or None
-
-
-def _folders(item: pytest.Item) -> list[Path]:
-    """Return the folders that the path of a notification may be relative to."""
-    return [item.config.invocation_params.dir, item.path.parent, item.config.rootpath]
-
-
-def _replay(config: pytest.Config) -> Path | None:
-    replay = _text(config, "replay")
-    return config.invocation_params.dir / replay if replay else None
 
 
 def _is_ours(value: object) -> bool:
@@ -336,27 +285,3 @@ def _key(name: str) -> str:
 
 def _text(config: pytest.Config, name: str) -> str:
     return str(config.getoption(_key(name)) or config.getini(_key(name)))
-
-
-def _number(config: pytest.Config, name: str) -> int | None:
-    text = _text(config, name)
-    try:
-        return int(text) if text else None
-    except ValueError:
-        raise pytest.UsageError(f"--postback-{name}: expected a whole number, got {text!r}") from None
-
-
-def _seed(config: pytest.Config) -> int:
-    return _number(config, "seed") or 0
-
-
-def _list(config: pytest.Config, name: str) -> list[str]:
-    return [*(config.getoption(_key(name)) or config.getini(_key(name)))]
-
-
-def _switch(config: pytest.Config, name: str) -> bool:
-    return bool(config.getoption(_key(name)) or config.getini(_key(name)))
-
-
-def _several(patterns: str | list[str] | tuple[str, ...]) -> list[str]:
-    return [patterns] if isinstance(patterns, str) else [*patterns]

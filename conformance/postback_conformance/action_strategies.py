@@ -23,6 +23,7 @@ from postback_conformance.wire_strategies import (
     CURRENCIES,
     INSTANTS,
     POSITIVE_AMOUNTS,
+    prepared,
     texts_by_token,
     wire_texts,
 )
@@ -49,8 +50,6 @@ from postback_sender.program_time import in_zone
 from postback_sender.tokens import CATALOGUE, Catalogue
 
 _MANY_ITEMS = 1000
-# Now and then an order is huge; the first choice, to which failures shrink, has no lines at all.
-_ITEM_COUNTS = (0, 1, 2, 3, 4) * 5 + (_MANY_ITEMS,)
 _DIFFERENT_ITEMS = 4
 _LONGEST_SKU = 40
 
@@ -66,6 +65,8 @@ _PINNED_TO = datetime(9000, 1, 1, tzinfo=UTC)
 _CLEARING_TAKES = st.integers(1, 60 * 86_400)
 # Shrinks to False.
 _RARELY = st.sampled_from((*[False] * 9, True))
+# Now and then an order is huge.
+_IS_HUGE = st.sampled_from((*[False] * 24, True))
 _SOMETIMES = st.sampled_from((False, False, True))
 _ZONES = st.sampled_from(ZONES)
 # Within two hours of a switch lie the hour that is skipped and the one that comes twice.
@@ -106,7 +107,7 @@ def actions(
         max_items=max_items,
         texts=texts,
     )
-    return histories.map(lambda history: history[-1][0])
+    return prepared(histories.map(lambda history: history[-1][0]))
 
 
 def lifecycles(
@@ -133,7 +134,7 @@ def lifecycles(
     histories = _histories(
         endings, started_at=started_at, max_updates=max_updates, max_gap=max_gap, max_items=max_items, texts=texts
     )
-    return histories.map(_events_of)
+    return prepared(histories.map(_events_of))
 
 
 def events(
@@ -154,7 +155,7 @@ def events(
             lives = _histories(("cleared",), texts=texts).map(lambda history: _events_of(history)[-1:])
         case _:
             return events_by_catalogue(kind, catalogue, texts)
-    return with_own_tokens(lives, kind, catalogue, texts).flatmap(st.sampled_from)
+    return prepared(with_own_tokens(lives, kind, catalogue, texts).flatmap(st.sampled_from))
 
 
 class _Move(NamedTuple):
@@ -313,11 +314,12 @@ def _events_of(history: _History) -> list[Event]:
 def _orders(max_items: int, lines: SearchStrategy[Item]) -> SearchStrategy[tuple[Item, ...]]:
     # Few different lines, repeated under other article numbers: drawing each of 1000 lines would leave no room for
     # anything else in what Hypothesis lets one value draw.
-    drawn = [st.lists(lines, min_size=size, max_size=size) for size in range(_DIFFERENT_ITEMS + 1)]
-    counts = [count for count in _ITEM_COUNTS if count <= max_items]
-    return st.sampled_from(counts).flatmap(
-        lambda count: drawn[min(count, _DIFFERENT_ITEMS)].map(lambda lines: _repeated(lines, count))
-    )
+    few = st.lists(lines, max_size=min(max_items, _DIFFERENT_ITEMS)).map(tuple)
+    if max_items < _MANY_ITEMS:
+        return few
+    different = st.lists(lines, min_size=_DIFFERENT_ITEMS, max_size=_DIFFERENT_ITEMS)
+    many = different.map(lambda drawn: _repeated(drawn, _MANY_ITEMS))
+    return _IS_HUGE.flatmap(lambda is_huge: many if is_huge else few)
 
 
 def _repeated(lines: list[Item], count: int) -> tuple[Item, ...]:

@@ -17,6 +17,7 @@ from postback_conformance.judge import Judgement
 from postback_conformance.places import place_of, wording_of
 from postback_conformance.rule import Rule
 from postback_conformance.selection import find_rule
+from postback_conformance.tally import COUNTED
 from postback_conformance.verdict import Verdict
 from postback_sender.settings_table import NotificationError, decode_table, read_toml
 
@@ -26,7 +27,7 @@ MOST_DAYS = 90
 _HEAD = """\
 Findings that `postback check --baseline` excuses. Give each its reason; after the day `expires` it fails again.
 `endpoint`, `where` and `message` may be left out, and then mean any.
-In `message`, * stands for what differs each time."""
+In `message`, * stands for what differs each time. `count` is how many an entry excuses where they were only counted."""
 
 _RENEWED = re.compile(r" \(its day was [0-9-]{10}; renewed on [0-9-]{10}\)\Z")
 
@@ -34,7 +35,8 @@ _RENEWED = re.compile(r" \(its day was [0-9-]{10}; renewed on [0-9-]{10}\)\Z")
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a baseline. What it leaves out may be anything; without `expires` it excuses for ever.
 
-    `message` is the wording of a finding that has no place, by which the kit tells it from others of its rule.
+    `message` is the wording of a finding that has no place, by which the kit tells it from others of its rule. Of
+    findings that were only counted it excuses no more than `count`, since nobody knows what they are.
     """
 
     rule: str
@@ -42,6 +44,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str | None = None
     where: str | None = None
     message: str | None = None
+    count: int | None = None
     expires: date | None = None
 
     def fits(self, verdict: Verdict) -> bool:
@@ -81,15 +84,29 @@ class Baseline:
         fitting = self._fitting(verdict)
         if not fitting:
             return verdict
-        valid = next((entry for entry in fitting if not entry.has_expired(today)), None)
+        valid = _valid(fitting, today)
         if valid is not None:
             return replace(verdict, baseline=valid.reason)
         latest = max(entry.expires for entry in fitting if entry.expires is not None)
         return replace(verdict, message=f"{verdict.message} (excused by the baseline until {latest}, which is over)")
 
     def judgement(self, judgement: Judgement, today: date) -> Judgement:
-        """Return a judgement in which known findings are excused."""
-        return replace(judgement, verdicts=tuple(self.applied(verdict, today) for verdict in judgement.verdicts))
+        """Return a judgement in which known findings are excused; of those that were only counted, the known number."""
+        return replace(
+            judgement, verdicts=tuple(part for verdict in judgement.verdicts for part in self._parts(verdict, today))
+        )
+
+    def _parts(self, verdict: Verdict, today: date) -> tuple[Verdict, ...]:
+        applied = self.applied(verdict, today)
+        valid = _valid(self._fitting(verdict), today)
+        if valid is None or valid.count is None or verdict.count <= valid.count:
+            return (applied,)
+        beyond = replace(
+            verdict,
+            message=f"{verdict.message}; the baseline excuses only {valid.count} of them",
+            count=verdict.count - valid.count,
+        )
+        return (replace(applied, count=valid.count), beyond) if valid.count > 0 else (beyond,)
 
     def stale(
         self, verdicts: Sequence[Verdict], endpoints: Collection[str | None] | None = None
@@ -119,12 +136,15 @@ class Baseline:
     def excuse(self, verdict: Verdict, today: date) -> Entry | None:
         """Return the entry to write for a finding: the one that excuses it, or one whose day is over, renewed."""
         fitting = self._fitting(verdict)
-        valid = next((entry for entry in fitting if not entry.has_expired(today)), None)
-        if valid is not None or not fitting:
-            return valid
-        entry = fitting[0]
+        if not fitting:
+            return None
+        valid = _valid(fitting, today)
+        entry = valid or fitting[0]
+        count = None if entry.count is None else max(entry.count, verdict.count)
+        if valid is not None:
+            return replace(entry, count=count)
         reason = f"{_RENEWED.sub('', entry.reason)} (its day was {entry.expires}; renewed on {today})"
-        return replace(entry, reason=reason, expires=today + timedelta(days=MOST_DAYS))
+        return replace(entry, reason=reason, count=count, expires=today + timedelta(days=MOST_DAYS))
 
     def _fitting(self, verdict: Verdict) -> list[Entry]:
         entries = self._by_rule.get(verdict.rule, ()) if verdict.outcome == "fail" else ()
@@ -159,6 +179,7 @@ def written_baseline(verdicts: Iterable[Verdict], today: date, known: Baseline |
             where=place or None,
             # Without a place it would excuse everything else of its rule, too.
             message=None if place else wording_of(verdict.message),
+            count=verdict.count if verdict.message.endswith(COUNTED) and not place else None,
             reason=f"found on {today}: {verdict.message}",
             expires=today + timedelta(days=MOST_DAYS),
         )
@@ -182,8 +203,12 @@ class _File(msgspec.Struct, frozen=True, kw_only=True):
     excused: tuple[dict[str, object], ...] = ()
 
 
-def _filled(entry: Entry) -> Mapping[str, str | date]:
-    keys = ("rule", "endpoint", "where", "message", "reason", "expires")
+def _valid(fitting: Iterable[Entry], today: date) -> Entry | None:
+    return next((entry for entry in fitting if not entry.has_expired(today)), None)
+
+
+def _filled(entry: Entry) -> Mapping[str, str | int | date]:
+    keys = ("rule", "endpoint", "where", "message", "count", "reason", "expires")
     return {key: value for key in keys if (value := getattr(entry, key)) is not None}
 
 

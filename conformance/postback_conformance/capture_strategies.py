@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from postback_conformance.action_strategies import events as events_of_kind
 from postback_conformance.fault_strategies import faults
 from postback_conformance.notification_strategies import notifications
-from postback_conformance.wire_strategies import wire_texts
+from postback_conformance.wire_strategies import prepared, wire_texts
 from postback_receiver.capture import Answer, Capture, Headers
 from postback_receiver.reply import Reply
 from postback_sender.delivery.request import request_bytes
@@ -47,7 +47,7 @@ def captures(
     each is whole, and was answered.
     """
     whole = _whole(notification, events)
-    return st.one_of(whole, whole.flatmap(_damaged)) if damaged else whole
+    return prepared(st.one_of(whole, whole.flatmap(_damaged)) if damaged else whole)
 
 
 def _whole(notification: Notification | None, told: SearchStrategy[Event] | None) -> SearchStrategy[Capture]:

@@ -4,13 +4,15 @@ import hashlib
 from collections.abc import Callable
 from functools import partial
 from itertools import chain
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from postback_conformance.token_values import target_template, token_value
-from postback_conformance.wanted_url import VARIABLE
 from postback_receiver import Capture, same_request
-from postback_sender import Notification
-from postback_sender.template.matching import Match
+
+if TYPE_CHECKING:
+    from postback_sender import Notification
+    from postback_sender.template.matching import Match
+
+# What reads values by a template is imported when used: most receivers have no notification, and start without it.
 
 KeyKind = Literal["event", "action", "request"]
 """What makes two requests be about the same thing: all values of the event, its action or other id, or every byte."""
@@ -19,7 +21,7 @@ KeyKind = Literal["event", "action", "request"]
 _ID_TOKENS = ("ActionId", "Id")
 
 
-def event_keys(kind: KeyKind, notification: Notification | None) -> Callable[[Capture], str]:
+def event_keys(kind: KeyKind, notification: "Notification | None") -> Callable[[Capture], str]:
     """Return what names the event of a capture.
 
     Requests that are not as the templates say, and all of them without a notification, are told apart by their bytes.
@@ -29,8 +31,10 @@ def event_keys(kind: KeyKind, notification: Notification | None) -> Callable[[Ca
     return partial(_event_key if kind == "event" else _action_key, notification)
 
 
-def _event_key(notification: Notification, capture: Capture) -> str:
+def _event_key(notification: "Notification", capture: Capture) -> str:
     """Return what stands for all values in URL and body; whatever the sender adds beyond them does not count."""
+    from postback_conformance.wanted_url import VARIABLE  # noqa: PLC0415
+
     matches = [*_matches(notification, capture)]
     values = [
         (value.name, value.value)
@@ -44,15 +48,19 @@ def _event_key(notification: Notification, capture: Capture) -> str:
     return hashlib.sha256(repr(values).encode()).hexdigest()
 
 
-def _action_key(notification: Notification, capture: Capture) -> str:
+def _action_key(notification: "Notification", capture: Capture) -> str:
+    from postback_conformance.token_values import token_value  # noqa: PLC0415
+
     for token in _ID_TOKENS:
         if value := token_value(notification, capture, token):
             return value
     return same_request(capture)
 
 
-def _matches(notification: Notification, capture: Capture) -> list[Match | None]:
+def _matches(notification: "Notification", capture: Capture) -> "list[Match | None]":
     """Return what the URL and the body say by their templates, None for one that is not as its template says."""
+    from postback_conformance.token_values import target_template  # noqa: PLC0415
+
     matches: list[Match | None] = []
     if (target := target_template(notification.url)) is not None:
         path, question_mark, query = capture.path, *capture.target.partition("?")[1:]
@@ -62,5 +70,7 @@ def _matches(notification: Notification, capture: Capture) -> list[Match | None]
     return matches
 
 
-def _match(found: object) -> Match | None:
+def _match(found: object) -> "Match | None":
+    from postback_sender.template.matching import Match  # noqa: PLC0415
+
     return found if isinstance(found, Match) else None

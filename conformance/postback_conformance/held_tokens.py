@@ -34,13 +34,7 @@ def tells_lives(notification: Notification) -> bool:
 
 def _names(notification: Notification, *, of_items: bool) -> frozenset[str]:
     readers = Readers(notification)
-    return frozenset[str]().union(
-        *(
-            reader.fields if of_items else reader.names
-            for reader in (readers.target, readers.body)
-            if reader is not None
-        )
-    )
+    return readers.fields if of_items else readers.names
 
 
 def _known(notification: Notification, *, of_items: bool) -> tuple[Token, ...]:

@@ -16,7 +16,7 @@ from postback_conformance.rule import Profile, Rule
 from postback_conformance.rules.resends import Resends
 from postback_conformance.rules.strays import is_stray
 from postback_conformance.tally import Doubt, Tally
-from postback_conformance.verdict import Verdict
+from postback_conformance.verdict import HELD, Verdict
 from postback_receiver import Capture, Evictions
 from postback_sender.notification import Notification
 
@@ -76,18 +76,17 @@ class Judge:
         findings: tuple[Verdict, ...] = ()
         is_settled = False
         for tally in tallies:
-            # What `Tally.see` does, without a call for each rule that held.
+            # What `Tally.see` does, without a call for each rule that held or has nothing new to say.
             try:
                 outcome = tally.ask(evidence)
             except Exception as error:  # noqa: BLE001  whatever it is, the other rules go on
                 tally.crashed(error)
                 continue
-            if outcome is None:
+            if outcome is None or outcome is HELD:
                 tally.passed += 1
-                continue
-            if found := tally.take(outcome):
-                findings += found
-            is_settled = is_settled or tally.is_settled
+            elif outcome is not tally.nothing_new:
+                findings += tally.take(outcome)
+                is_settled = is_settled or tally.is_settled
         if is_settled:
             self._asked = [tally for tally in self._asked if not tally.is_settled]
         return findings

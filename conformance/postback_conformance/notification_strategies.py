@@ -59,6 +59,17 @@ _MATCHERS: SearchStrategy[object] = st.one_of(
     st.just({"body_equals": ""}),
     st.just({"body_regex": "^OK$"}),
 )
+_OPTIONAL: Mapping[str, SearchStrategy[object]] = {
+    "minimum_delay": _DELAYS,
+    "maximum_requests": _RATES,
+    "maximum_requests_scope": _SCOPES,
+    "retry": _RETRIES,
+    "timeout": _TIMEOUTS,
+    "level": _LEVELS,
+    "success_response": _MATCHERS,
+    "error_response": _MATCHERS,
+    "headers": _HEADERS,
+}
 
 
 def notifications(
@@ -109,17 +120,7 @@ def _sources(kind: str, method: Method, body_format: BodyFormat, url: str) -> Se
         always["body"] = templates(text_format=body_format, kind=kind).map(lambda template: template.source)
     return st.fixed_dictionaries(
         always,
-        optional={
-            "minimum_delay": _DELAYS,
-            "maximum_requests": _RATES,
-            "maximum_requests_scope": _SCOPES,
-            "retry": _RETRIES,
-            "timeout": _TIMEOUTS,
-            "level": _LEVELS,
-            "success_response": _MATCHERS,
-            "error_response": _MATCHERS,
-            "headers": _HEADERS,
-        },
+        optional={**_OPTIONAL},
     )
 
 

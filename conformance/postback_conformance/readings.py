@@ -19,7 +19,11 @@ MAX_DEPTH = 200
 # What a person can look at; a larger document is shown as it is.
 MAX_ELEMENTS = 100_000
 
+CONSTANTS = frozenset({"NaN", "Infinity", "-Infinity"})
+"""What many programs write where JSON has no number for it."""
+
 _BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+"|(-?Infinity|NaN)', re.DOTALL)
 # A raw character that XML 1.0 §2.2 excludes, or a reference (§4.1) to any; where references mean nothing is skipped.
 _XML_CHARACTER = re.compile(
@@ -31,9 +35,8 @@ _LAST_CHARACTER = 0x10FFFF
 _SURROGATES = range(0xD800, 0xE000)
 _DOUBLE_DIGITS = 308
 _SHOWN_DIGITS = 40
-_BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-# RFC 3986 §3.4, with the square brackets that many write as they are.
-_NOT_URL_BYTE = re.compile(rb"[^!$-;=?-\[\]_a-z~]")
+# A % without two hex digits after it, or what RFC 3986 §3.4 has no place for; square brackets many write as they are.
+_NO_QUERY = re.compile(rb"%(?![0-9A-Fa-f]{2})|[^!$-;=?-\[\]_a-z~]")
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +47,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JsonReading(msgspec.Struct, frozen=True, kw_only=True):
-    """A JSON body: its first fault, or what is odd about one that has none. It may be too deep to tell.
+    """A JSON body: its first fault, or what is odd about one that has none. It may be too deep to tell, or to name
+    the first.
 
     `is_mark` and `is_constant` say that the fault is a byte order mark, or NaN or an infinity. `repeated_keys` are
     those that some object holds twice, `huge` is the first number that is more than a double can hold.
@@ -75,6 +79,11 @@ class XmlReading(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+PLAIN_JSON = JsonReading()
+PLAIN_XML = XmlReading()
+"""The readings of bodies without anything odd about them, which nearly all share."""
+
+
 def utf8_fault(body: bytes) -> Fault | None:
     """Return the first byte that is not UTF-8, or None."""
     try:
@@ -96,20 +105,20 @@ def read_json(body: bytes) -> JsonReading:
         return JsonReading(fault=utf8_fault(body))
     # No text is deeper than it has opening brackets, and hardly any needs to be looked at more closely.
     if text.count("{") + text.count("[") > MAX_DEPTH and _is_too_deep(text):
-        return JsonReading(too_deep=True)
+        return JsonReading(fault=_bracket_fault(text), too_deep=True)
     if text.startswith("\ufeff"):
         return JsonReading(fault=Fault(reason="Unexpected UTF-8 BOM at byte 0", span=(0, 3)), is_mark=True)
-    return _PLAIN_READING if _is_surely_plain(body) else _closely_read(text)
+    return PLAIN_JSON if _is_surely_plain(body) else _closely_read(text)
 
 
 def _closely_read(text: str) -> JsonReading:
     try:
-        _PLAIN_JSON.decode(text)
+        _STRICT_JSON.decode(text)
     except json.JSONDecodeError as error:
         return JsonReading(fault=_json_fault(error, text))
     except _OddError:
         return _odd_json(text)
-    return _PLAIN_READING
+    return PLAIN_JSON
 
 
 def _is_surely_plain(body: bytes) -> bool:
@@ -189,7 +198,7 @@ def read_xml(body: bytes) -> XmlReading:
         # The encoding of the declaration is looked up among Python's, and most of those cannot be read byte by byte.
         fault = Fault(reason=f"declares an encoding that cannot be read: {error}")
     if fault is None and not declared:
-        return _PLAIN_XML
+        return PLAIN_XML
     document_type: Fault | None = None
     if declared:
         span = _declaration(b"<!DOCTYPE", body, declared[0])
@@ -210,10 +219,9 @@ def xml_document_type(body: bytes) -> Fault | None:
 
 def form_fault(data: bytes) -> Fault | None:
     """Return the first byte a query string cannot hold as it is: a stray `%`, a blank, a raw letter beyond ASCII."""
-    candidates = [found for found in (_BAD_PERCENT.search(data), _NOT_URL_BYTE.search(data)) if found]
-    if not candidates:
+    first = _NO_QUERY.search(data)
+    if first is None:
         return None
-    first = min(candidates, key=lambda found: found.start())
     what = "a % that no two hex digits follow" if first[0] == b"%" else f"the raw byte {first[0]!r}"
     return Fault(reason=f"{what} at byte {first.start()}", span=first.span())
 
@@ -325,6 +333,18 @@ def _is_too_deep(text: str) -> bool:
     return False
 
 
+def _bracket_fault(text: str) -> Fault | None:
+    """Return what is wrong with a text for sure, however deep it is: brackets that do not come in pairs."""
+    bare = _STRING.sub("", text)
+    for opening, closing in ("[]", "{}"):
+        opened, closed = bare.count(opening), bare.count(closing)
+        if opened != closed:
+            end = len(text.encode())
+            reason = f"it opens {opened} times with {opening} and closes {closed} times with {closing}"
+            return Fault(reason=reason, span=(end, end))
+    return None
+
+
 def _illegal_character(body: bytes) -> Fault | None:
     """Return the first character of a UTF-8 body that XML cannot carry, raw or as a reference."""
     try:
@@ -356,11 +376,9 @@ def _is_xml_character(decimal: str | None, hexadecimal: str | None) -> bool:
 
 
 _LITERAL_SECTIONS = {"<![CDATA[": "]]>", "<!--": "-->"}
-_PLAIN_JSON = json.JSONDecoder(
+_STRICT_JSON = json.JSONDecoder(
     object_pairs_hook=_refuse_repeated,
     parse_constant=_refuse_constant,
     parse_int=_refuse_huge,
     parse_float=_refuse_huge,
 )
-_PLAIN_READING = JsonReading()
-_PLAIN_XML = XmlReading()

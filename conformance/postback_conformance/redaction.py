@@ -28,6 +28,12 @@ Hide: TypeAlias = Callable[[bytes], str]
 
 SHOWN: Final = "[hidden]"
 
+HIDDEN_BY_EXPORT: Final = "a secret of this request was hidden when it was exported"
+"""Why something cannot be told of a capture in which `has_hidden`."""
+
+LEFT_OUT_BY_EXPORT: Final = "the export left the body out, since nobody could look through it for secrets"
+"""Why nothing can be told of a body that `has_left_out`."""
+
 _LEFT_OUT: Final = b"[left out: "
 
 _HASH_LETTERS: Final = 12

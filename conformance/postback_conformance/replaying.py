@@ -1,7 +1,7 @@
 """Captures as requests to send again, and answers compared with the recorded ones."""
 
 import difflib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal
 
@@ -20,6 +20,8 @@ from postback_sender.replay.request import RecordedRequest, unsendable
 _DIFF_LINES: Final = 12
 _DIFF_LETTERS: Final = 120
 _QUOTED_BYTES: Final = 16
+# A clock that is kept right by small steps is not one that was set.
+_SET_BACK_NS: Final = 1_000_000_000
 
 Outcome = Literal["answered", "refused", "no answer"]
 
@@ -66,8 +68,8 @@ def select_captures(
     """Return the captures that can be sent again and that all filters take, in the order of their arrival.
 
     With `notifications` the ids of actions are looked for, by the one of each endpoint or by the one given for all.
-    Arrival is wall time, which all runs of a receiver share; where that is equal, the monotonic stamp decides, and then
-    the order of the file.
+    Arrival is what `arrivals_ns` says: wall time, which all runs of a receiver share. Where it is equal, the monotonic
+    stamp decides, and then the order of the file.
     """
     left_out: Counter[str] = Counter()
     chosen: list[Capture] = []
@@ -78,20 +80,43 @@ def select_captures(
             left_out[reason] += 1
         else:
             chosen.append(capture)
-    chosen.sort(key=lambda capture: (capture.received_at_ns, capture.monotonic_ns or 0))
+    arrived = zip(arrivals_ns(chosen), chosen, strict=True)
     recorded: list[Recorded] = []
-    for capture in chosen:
+    for arrived_ns, capture in sorted(arrived, key=lambda each: (each[0], each[1].monotonic_ns or 0)):
         settings = (
             notifications if isinstance(notifications, Notification) else (notifications or {}).get(capture.endpoint)
         )
         ids = find_ids(capture, settings) if settings else IdPlaces()
-        recorded.append(Recorded(request=recorded_request(capture), answer=capture.answer, ids=ids))
+        request = msgspec.structs.replace(recorded_request(capture), recorded_ns=arrived_ns)
+        recorded.append(Recorded(request=request, answer=capture.answer, ids=ids))
     return Selection(
         recorded=tuple(recorded),
         left_out=left_out,
         without_id=sum(not each.ids for each in recorded),
         hidden=sum(map(has_hidden, chosen)),
     )
+
+
+def arrivals_ns(captures: Sequence[Capture]) -> list[int]:
+    """Return when each capture arrived, wall time, as if no clock had been set back during a run of its receiver.
+
+    The monotonic stamps of a run tell: what came later arrived later. One that was set forward cannot be told from a
+    machine that slept.
+    """
+    arrived_ns = [capture.received_at_ns for capture in captures]
+    by_run: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    for place, capture in enumerate(captures):
+        if capture.run and capture.monotonic_ns is not None:
+            by_run[capture.run].append((capture.monotonic_ns, place))
+    for stamps in by_run.values():
+        lost_ns, before_ns = 0, None
+        for monotonic_ns, place in sorted(stamps):
+            distance_ns = captures[place].received_at_ns - monotonic_ns
+            if before_ns is not None and before_ns - distance_ns > _SET_BACK_NS:
+                lost_ns += before_ns - distance_ns
+            before_ns = distance_ns
+            arrived_ns[place] += lost_ns
+    return arrived_ns
 
 
 def freshened(recorded: Recorded, *, seed: int, round_number: int) -> RecordedRequest:

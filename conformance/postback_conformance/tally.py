@@ -9,7 +9,9 @@ from postback_conformance.evidence import Evidence
 from postback_conformance.places import place_of
 from postback_conformance.rule import Check, EachCapture, Profile, Rule
 from postback_conformance.verdict import (
+    HELD,
     PASS,
+    Cause,
     Fail,
     Inconclusive,
     Level,
@@ -25,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 MAX_FINDINGS = 100
 """Findings of one rule about one endpoint that are kept in full; beyond them only the first at each new place is."""
+COUNTED = "counted and not kept one by one"
+"""How the message of findings that stand for others ends."""
 MAX_PLACES = 1_000
 """Places at which the findings of one rule are told apart."""
 
@@ -37,6 +41,9 @@ class _More(msgspec.Struct):
 
     where: Where
     count: int = 0
+    cause: Cause = ""
+    fix: str = ""
+    """Of all of them, else empty."""
 
 
 class Doubt(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,8 +74,12 @@ class Tally:
         except Exception as error:  # noqa: BLE001  whatever it is, the other rules go on
             self.crashed(error)
         is_of_each = isinstance(self._check, EachCapture)
-        self.ask: _Ask = self._check.test if isinstance(self._check, EachCapture) else self._ask_in_order
+        self.ask: _Ask = _no_more
         """Returns what the rule says of the next capture, None when it held; may raise anything."""
+        if self._check is not None:
+            self.ask = self._check.test if isinstance(self._check, EachCapture) else self._check.see
+        self.nothing_new: Outcome | Iterable[Outcome] = ()
+        """What the rule says most often when it does not apply: of that, once is enough."""
         self.is_settled = False
         """Whether the settings rule it out, so that it need not be asked again."""
         self.takes_order = not is_of_each
@@ -87,10 +98,14 @@ class Tally:
 
     def take(self, outcome: Outcome | Iterable[Outcome]) -> tuple[Verdict, ...]:
         """Keep what the rule said, and return the findings."""
-        if outcome.__class__ is NotApplicable and self._first_without is not None:
-            # What most rules say of most captures.
+        if outcome == HELD:
+            self.passed += 1
             return ()
-        return self._take((outcome,) if isinstance(outcome, Outcome) else outcome)
+        outcomes = (outcome,) if isinstance(outcome, Outcome) else outcome
+        if isinstance(outcomes, tuple) and all(one.__class__ is NotApplicable for one in outcomes):
+            # Outcomes that rules share for all captures alike; an iterator or a list may yield others next time.
+            self.nothing_new = outcome
+        return self._take(outcomes)
 
     def verdicts(self, doubt: Doubt | None = None) -> list[Verdict]:
         """End the pass: the findings, or one verdict for all."""
@@ -104,9 +119,6 @@ class Tally:
             reason = f"{type(self._crash).__name__}: {self._crash}"
             return [*findings, self._verdict("error", f"the rule itself failed, a fault of the kit: {reason}")]
         return findings or [self._without_findings(doubt)]
-
-    def _ask_in_order(self, evidence: Evidence) -> Iterable[Outcome]:
-        return () if self._check is None else self._check.see(evidence)
 
     def _take(self, outcomes: Iterable[Outcome]) -> tuple[Verdict, ...]:
         told: tuple[Verdict, ...] = ()
@@ -138,6 +150,8 @@ class Tally:
             expected=fail.expected,
             actual=fail.actual,
             where=fail.where,
+            cause=fail.cause,
+            fix=fail.fix,
         )
         place = place_of(fail.where)
         more = self._more.get(place)
@@ -149,14 +163,16 @@ class Tally:
         else:
             if more is None:
                 more = self._more.setdefault("", _More(where=Where()))
+            is_alike = not more.count or (more.cause, more.fix) == (fail.cause, fail.fix)
+            more.cause, more.fix = (fail.cause, fail.fix) if is_alike else ("", "")
             more.count += 1
         return finding
 
     def _uncounted(self, more: _More) -> Verdict:
         place = place_of(more.where)
         at = f" at {place}" if place else ""
-        message = f"{more.count} more findings of this rule{at}, counted and not kept one by one"
-        return self._verdict("fail", message, where=more.where, count=more.count)
+        message = f"{more.count} more findings of this rule{at}, {COUNTED}"
+        return self._verdict("fail", message, where=more.where, cause=more.cause, fix=more.fix, count=more.count)
 
     def crashed(self, error: Exception) -> tuple[Verdict, ...]:
         """Note that the rule itself failed; it is not asked again."""
@@ -188,6 +204,8 @@ class Tally:
         expected: str = "",
         actual: str = "",
         where: Where | None = None,
+        cause: Cause = "",
+        fix: str = "",
         count: int = 1,
     ) -> Verdict:
         rule = self.rule
@@ -202,7 +220,8 @@ class Tally:
             actual=actual,
             captures=captures,
             where=where or Where(),
-            fix=rule.fix if outcome == "fail" else "",
+            fix=(fix or rule.fix) if outcome == "fail" else "",
+            cause=cause,
             count=count,
         )
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -55,6 +56,12 @@ def templates(*, text_format: Format = "json", kind: str = "action_lifecycle") -
     They hold tokens of the catalogue in every context the format has, tokens more than once and side by side, joins
     with and without a separator, and literal text with braces, quotes and markup.
     """
+    return _templates(text_format, kind)
+
+
+# Made once for each, since a strategy takes longer to make than a value.
+@cache
+def _templates(text_format: Format, kind: str) -> SearchStrategy[Template]:
     return _FORMATS[text_format](_tokens(kind)).map(lambda nodes: Template.parse(print_nodes(nodes)))
 
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from postback_conformance.certainty import certainties
+from postback_conformance.soundness import is_sound
 from postback_conformance.verdict import Where
 from postback_conformance.wanted_url import VARIABLE
 from postback_receiver import Capture
@@ -55,15 +56,25 @@ class _Columns:
         self._names = tuple(names)
         self.numbers = {name: number for number, name in reversed([*enumerate(names)]) if name}
         self._again = [(name, at) for at, name in enumerate(names) if name and self.numbers[name] != at]
+        self._is_simple = "" not in names and not self._again
+        self.twice = frozenset(name for name, _ in self._again)
+        """The names that come twice."""
 
     def told(self, texts: Sequence[str]) -> dict[str, str]:
         """Return the text of each name; of one with two different texts, none."""
         told = dict(zip(self._names, texts, strict=True))
+        if self._is_simple:
+            return told
         told.pop("", None)
         for name, at in self._again:
             if texts[at] != texts[self.numbers[name]]:
                 told.pop(name, None)
         return told
+
+    def odd(self, texts: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Return the two different texts of each name that has such."""
+        pairs = [(name, (texts[self.numbers[name]], texts[at])) for name, at in reversed(self._again)]
+        return {name: both for name, both in pairs if both[0] != both[1]}
 
 
 class Reading:
@@ -72,27 +83,39 @@ class Reading:
     `texts` are those at unmistakable places; of a token that stands twice with different values, none.
     """
 
-    __slots__ = ("_item_texts", "_reader", "_row", "_told", "texts")
+    __slots__ = ("_item_texts", "_reader", "_told", "texts")
 
     def __init__(self, reader: "ValueReader", told: Told) -> None:
-        # Without a join, what stands outside joins is one row already.
-        self._row = told.rows[0] if len(told.rows) == 1 else _one_row(told.rows)
-        self.texts: dict[str, str] = reader.columns.told(self._row.texts)
+        self.texts: dict[str, str] = reader.columns.told(_texts_of(told.rows))
         self._reader = reader
         self._told = told
         self._item_texts: tuple[tuple[dict[str, str], ...] | None] | None = None
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing can be odd about the text: its template is sound, and each value was written as it is."""
+        return self._reader.is_sound and self.is_plain
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether each value was written as it is, without anything that could have meant more in its place."""
+        return self._told.is_plain
+
     def value(self, name: str) -> Value:
         """Return one of the texts with its place."""
         at = self._reader.columns.numbers[name]
-        return Value(name, self.texts[name], self._row.spans[at], self._reader.in_target)
+        return Value(name, self.texts[name], _spans_of(self._told.rows)[at], self._reader.in_target)
+
+    def odd(self) -> dict[str, tuple[str, str]]:
+        """Return the two different texts of each token that has such."""
+        return self._reader.columns.odd(_texts_of(self._told.rows))
 
     @property
     def item_texts(self) -> tuple[dict[str, str], ...] | None:
         """The texts of each item by field; None where the items cannot be told or the template has none."""
         if self._item_texts is None:
-            rows, columns = self._reader.rows_of_items(self._told), self._reader.columns_of_items
-            self._item_texts = (None if rows is None else tuple([columns.told(row.texts) for row in rows]),)
+            rows, told = self._reader.rows_of_items(self._told), self._reader.columns_of_items.told
+            self._item_texts = (None if rows is None else tuple([told(_texts_of(row)) for row in rows]),)
         return self._item_texts[0]
 
     @property
@@ -103,10 +126,10 @@ class Reading:
             return None
         return tuple(
             {
-                name: Value(name, text, row.spans[numbers[name]], self._reader.in_target, of_item=True)
+                name: Value(name, text, spans[numbers[name]], self._reader.in_target, of_item=True)
                 for name, text in texts.items()
             }
-            for row, texts in zip(rows, self.item_texts, strict=True)
+            for spans, texts in zip(map(_spans_of, rows), self.item_texts, strict=True)
         )
 
 
@@ -147,6 +170,7 @@ class ValueReader:
         self.columns = _Columns(outside)
         self.columns_of_items = _Columns([name for inside in joins.values() if any(inside) for name in inside])
         self.in_target = text_format == "url"
+        self.is_sound = is_sound(template, text_format)
         self.names, self.fields, self.certain = frozenset(names), frozenset(fields), frozenset(certain)
 
     def read(self, data: bytes) -> Reading | Mismatch:
@@ -154,14 +178,14 @@ class ValueReader:
         told = self._template.read(data, context=self._format)
         return Reading(self, told) if isinstance(told, Told) else told
 
-    def rows_of_items(self, told: Told) -> Sequence[Row] | None:
-        """Return a row for each item, or None."""
+    def rows_of_items(self, told: Told) -> list[tuple[Row, ...]] | None:
+        """Return the rows of each item, one from every join that tells of it; None where they cannot be told."""
         joins = [told.joins[number] for number in self._told_joins]
         if len(joins) == 1:
-            return joins[0]
+            return [(row,) for row in joins[0]]
         if not joins or len({len(rows) for rows in joins}) > 1:
             return None
-        return [_one_row(rows) for rows in zip(*joins, strict=True)]
+        return list(zip(*joins, strict=True))
 
 
 @lru_cache(maxsize=64)
@@ -217,9 +241,13 @@ def _values(reader: ValueReader, data: bytes) -> dict[str, str]:
     return reading.texts if isinstance(reading, Reading) else {}
 
 
-def _one_row(rows: Sequence[Row]) -> Row:
-    texts = [text for row in rows for text in row.texts]
-    return Row(texts, tuple([span for row in rows for span in row.spans]), rows[-1].end)
+def _texts_of(rows: Sequence[Row]) -> Sequence[str]:
+    """Return the texts of rows that belong together, one after the other."""
+    return rows[0].texts if len(rows) == 1 else [text for row in rows for text in row.texts]
+
+
+def _spans_of(rows: Sequence[Row]) -> list[tuple[int, int]]:
+    return [span for row in rows for span in row.spans]
 
 
 def _on_the_wire(nodes: Iterable[Node]) -> Iterator[Node]:

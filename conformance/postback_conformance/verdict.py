@@ -6,6 +6,9 @@ import msgspec
 
 Level = Literal["MUST", "SHOULD", "INFO"]
 Subject = Literal["sender", "endpoint"]
+Cause = Literal["", "notification"]
+"""What is known to have caused a failure: the notification itself, which the sender only followed; else empty."""
+
 OutcomeName = Literal["pass", "fail", "inconclusive", "not_applicable", "error"]
 
 OUTCOME_NAMES: tuple[OutcomeName, ...] = ("pass", "fail", "inconclusive", "not_applicable", "error")
@@ -34,7 +37,8 @@ class Pass(msgspec.Struct, frozen=True):
 class Fail(msgspec.Struct, frozen=True, kw_only=True):
     """The rule was tested here and broken, for sure; `captures` are the ids of the evidence.
 
-    With `needs_all` a capture that nobody saw could have put it right: it holds only when nothing is missing.
+    With `needs_all` a capture that nobody saw could have put it right: it holds only when nothing is missing. `fix`
+    says what to do where the rule's own advice does not fit.
     """
 
     message: str
@@ -43,6 +47,8 @@ class Fail(msgspec.Struct, frozen=True, kw_only=True):
     captures: tuple[str, ...]
     where: Where = Where()
     needs_all: bool = False
+    cause: Cause = ""
+    fix: str = ""
 
 
 class Inconclusive(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +68,9 @@ class NotApplicable(msgspec.Struct, frozen=True, kw_only=True):
 PASS = Pass()
 """The one pass that rules share: it says nothing that would have to be kept apart."""
 
+HELD = (PASS,)
+"""What a rule says that held once."""
+
 Outcome = Pass | Fail | Inconclusive | NotApplicable
 
 
@@ -69,8 +78,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a report: a finding, or the summary of a rule without any.
 
     `endpoint` is the path prefix of the notification that was judged; `fix` says what to do about a failure, and
-    `baseline` why it is excused, where a baseline excuses it. `count` is how many findings this one stands for: of very
-    many, only the first are kept one by one.
+    `baseline` why it is excused, where a baseline excuses it. `cause` is `notification` where its own template, and no
+    sender, is to blame. `count` is how many findings this one stands for: of very many, only the first are kept one by
+    one.
     """
 
     rule: str
@@ -84,6 +94,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     captures: tuple[str, ...] = ()
     where: Where = Where()
     fix: str = ""
+    cause: Cause = ""
     baseline: str = ""
     count: int = 1
 

@@ -1,9 +1,11 @@
 """An answer as a plan: the steps that put it on the wire, as plain data. Faults change it, and `answering` plays it."""
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final, Literal, NamedTuple, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from postback_receiver.capture import Headers
 
@@ -20,8 +22,7 @@ _PHRASES: Final = {int(status): status.phrase for status in HTTPStatus}
 _OLDEST_KEPT_ALIVE_BY_DEFAULT: Final = (1, 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True, gc=False):
     """Bytes to send: at once, or with `size` in pieces of so many bytes, `every_ns` nanoseconds apart."""
 
     data: bytes
@@ -30,30 +31,25 @@ class Send:
     every_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True, gc=False):
     """Nothing for so many nanoseconds."""
 
     ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(Struct, frozen=True, gc=False):
     """The connection is closed in good order (FIN)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
+class Reset(Struct, frozen=True, gc=False):
     """The connection is torn down (RST)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(Struct, frozen=True, gc=False):
     """Nothing more, until the peer has had enough."""
 
 
-@dataclass(frozen=True, slots=True)
-class GoDown:
+class GoDown(Struct, frozen=True, gc=False):
     """The connection is torn down, and the port refuses new ones for so many nanoseconds."""
 
     ns: int

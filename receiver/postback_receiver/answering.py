@@ -24,6 +24,9 @@ from postback_receiver.stamps import Clock, SystemClock
 _SYSTEM_CLOCK: Final = SystemClock()
 _NS: Final = 1_000_000_000
 
+_MAX_KNOWN_BODY: Final = 1024
+"""Answers are remembered when their body is no longer than this."""
+
 
 class Recipient(Protocol):
     """What an answer needs of the request it is for, and of the connection that it came on."""
@@ -76,16 +79,17 @@ async def write_answer(request: Recipient, reply: Reply, *, keep_alive: bool, cl
     False when a fault spoilt it, or when the peer left or the receiver closed before its end; then the connection is
     closed, since nobody could tell where another answer begins.
     """
-    asked = Asked(request.version, request.method == "HEAD", keep_alive and request.keep_alive)
-    date = _http_date(clock.now_ns() // _NS)
-    is_relayed = isinstance(reply, RelayedReply)
-    head, body = answer_bytes(reply.status, reply.headers, reply.body, asked, date=date, is_relayed=is_relayed)
+    goes_on = keep_alive and request.keep_alive
+    is_head, second = request.method == "HEAD", clock.now_ns() // _NS
     try:
         if reply.is_plain:
-            if not request.send(head + body):
+            is_usual = type(reply) is Reply and len(reply.body) <= _MAX_KNOWN_BODY
+            answer = (_known_answer if is_usual else _answer)(reply, request.version, is_head, goes_on, second)
+            if not request.send(b"".join(answer)):
                 await request.drain()
             is_whole = True
         else:
+            head, body = _answer(reply, request.version, is_head, goes_on, second)
             plan = reply.planned((Send(head, "head"), Send(body)))
             await _play(request, plan, clock)
             is_whole = sent_bytes(plan) == head + body
@@ -95,6 +99,17 @@ async def write_answer(request: Recipient, reply: Reply, *, keep_alive: bool, cl
     if reply.headers and ends_connection(reply.headers):
         request.close()
     return is_whole
+
+
+def _answer(reply: Reply, version: tuple[int, int], is_head: bool, goes_on: bool, second: int) -> tuple[bytes, bytes]:  # noqa: FBT001 -- a cache tells keywords apart
+    """Return head and body of an answer that is given in this second."""
+    asked, date = Asked(version, is_head, goes_on), _http_date(second)
+    is_relayed = isinstance(reply, RelayedReply)
+    return answer_bytes(reply.status, reply.headers, reply.body, asked, date=date, is_relayed=is_relayed)
+
+
+# Most requests get the same answer as the one before.
+_known_answer = lru_cache(maxsize=16)(_answer)
 
 
 async def _play(request: Recipient, plan: Plan, clock: Clock) -> None:

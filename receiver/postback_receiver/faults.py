@@ -7,15 +7,18 @@ Several are applied in the order they are written in. What makes no sense togeth
 features of an answer it works on, and which of them it leaves to no other.
 """
 
+import dataclasses
 import hashlib
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Flag, auto
 from functools import partial
 from itertools import combinations
 from typing import Final, Literal, TypeAlias, get_args
+
+from msgspec.structs import replace
 
 from postback_receiver.answer_plan import (
     NO_BODY,
@@ -181,7 +184,7 @@ def sometimes(fault: Fault, probability: float, *, seed: int = 0) -> Fault:
     """The fault, but only by chance: the same seed and the same events meet the same luck on every run."""
     if not 0 <= probability <= 1:
         raise ValueError(f"sometimes: expected a probability from 0 to 1, got {probability}")
-    return replace(fault, probability=probability, seed=seed)
+    return dataclasses.replace(fault, probability=probability, seed=seed)
 
 
 def check_faults(faults: Sequence[Fault], *, status: int, body: bytes) -> None:

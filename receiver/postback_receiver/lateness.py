@@ -27,7 +27,8 @@ class LatenessGauge:
 
     def woke(self, now_ns: int) -> None:
         """The task woke."""
-        late_ns = self._overdue_ns(now_ns)
+        # uvloop timers may fire a little early; early is not late.
+        late_ns = 0 if self._due_ns is None else max(0, now_ns - self._due_ns)
         self._due_ns = None
         while self._recent and self._recent[0][0] < now_ns - WINDOW_NS:
             self._recent.popleft()
@@ -38,9 +39,6 @@ class LatenessGauge:
 
     def worst_ns(self, now_ns: int) -> int:
         """The worst recent lateness; a wake-up that is overdue at this very moment counts."""
-        overdue_ns = self._overdue_ns(now_ns)
-        return max(overdue_ns, self._recent[0][1]) if self._recent else overdue_ns
-
-    def _overdue_ns(self, now_ns: int) -> int:
-        # uvloop timers may fire a little early; early is not late.
-        return 0 if self._due_ns is None else max(0, now_ns - self._due_ns)
+        worst_ns = self._recent[0][1] if self._recent else 0
+        # Asked for each request, and so without a function around it.
+        return now_ns - self._due_ns if self._due_ns is not None and now_ns - self._due_ns > worst_ns else worst_ns

@@ -9,7 +9,7 @@ next microsecond. When the store fails, the sender is told so with a 503 and not
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final
 
 from msgspec.structs import force_setattr, replace
@@ -131,8 +131,8 @@ class Recorder:
         if request.target:
             path = path_of(request.target)
             endpoint = self._endpoints.match(path_below(path, self.mount) if self.mount else path)
-        malformed = request.malformed
-        return Capture(
+        # With more than 15 names in a call, CPython makes a dictionary of them, at several times the cost.
+        capture = Capture(
             id=self._new_id(),
             run=self.run,
             endpoint=None if endpoint is None else endpoint.prefix,
@@ -140,23 +140,36 @@ class Recorder:
             connected_ns=connection.connected_ns,
             monotonic_ns=request.monotonic_ns,
             body_done_ns=request.body_done_ns,
-            lateness_ns=self._gauge.worst_ns(request.monotonic_ns),
             connection=connection.name,
             connection_request=request.number,
             remote=connection.remote,
-            tls=connection.tls,
             http_version=request.http_version,
             method=request.method,
             target=request.target,
             headers=request.headers,
             body=request.body,
-            trailers=request.trailers,
-            truncated=request.ending is not RequestEnd.COMPLETE
-            and request.ending is not RequestEnd.UNANSWERED
-            and (malformed is None or bool(request.method)),
-            malformed=None if malformed is None else malformed.reason,
-            fault=connection.fault,
         )
+        for name, value in self._unusual(request):
+            # It is nobody's yet, so this saves a copy of everything else in it.
+            force_setattr(capture, name, value)
+        return capture
+
+    def _unusual(self, request: CaptureRequest) -> Iterator[tuple[str, object]]:
+        """What a capture has that most do not have."""
+        connection, malformed, ending = request.connection, request.malformed, request.ending
+        if lateness_ns := self._gauge.worst_ns(request.monotonic_ns):
+            yield "lateness_ns", lateness_ns
+        if connection.tls is not None:
+            yield "tls", connection.tls
+        if connection.fault is not None:
+            yield "fault", connection.fault
+        if request.trailers:
+            yield "trailers", request.trailers
+        if malformed is not None:
+            yield "malformed", malformed.reason
+        is_cut = ending is not RequestEnd.COMPLETE and ending is not RequestEnd.UNANSWERED
+        if is_cut and (malformed is None or request.method):
+            yield "truncated", True
 
     def choose_reply(self, request: CaptureRequest, capture: Capture) -> Reply | None:
         """Return the reply to plan; None when nobody is left to get it."""
@@ -180,7 +193,6 @@ class Recorder:
         With `relay` it is kept without one, and only then that is asked for the reply.
         """
         if reply is not None:
-            # The capture is nobody's yet, so this saves a copy of everything else in it.
             if reply is not self._usual_reply:
                 self._usual_reply, self._usual_answer = reply, reply.answer
             force_setattr(capture, "answer", self._usual_answer)

@@ -9,8 +9,9 @@ A reason never repeats what was sent, which may hold secrets: it goes into logs 
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -32,6 +33,10 @@ END_OF_HEAD: Final = b"\r\n\r\n"
 
 _MAX_KNOWN_FIELD: Final = 256
 """Header fields up to this length are remembered."""
+
+_MAX_KNOWN_SECTION: Final = 1024
+_MAX_KNOWN_FIELDS: Final = 32
+"""So are all fields of a head together, of so many bytes and so many of them."""
 
 _BESIDE_TARGET: Final = 64
 """Room in the first line for a method and a version."""
@@ -67,6 +72,22 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     expects_continue: bool
 
 
+class _Fields(NamedTuple):
+    """What the header fields of a request say, in the order in which `RequestHead` has it."""
+
+    headers: Headers
+    length: int | None
+    keep_alive: bool
+    expects_continue: bool
+
+
+class _Unfit(NamedTuple):
+    """What is wrong with header fields, the status that says so, and the fields before."""
+
+    fault: tuple[str, int]
+    headers: Headers
+
+
 class Malformed(msgspec.Struct, frozen=True, gc=False):
     """Why bytes are no request, the status that says so, and what could be read of it nevertheless."""
 
@@ -80,37 +101,70 @@ class Malformed(msgspec.Struct, frozen=True, gc=False):
 
 def parse_head(head: bytes) -> RequestHead | Malformed:
     """Read a head; `head` ends with the empty line."""
-    lines = head[:-4].decode("latin-1").split("\r\n")
+    # A sender says the same again and again, but for its target: its header fields are known as a whole.
+    first, _, section = head.partition(b"\r\n")
+    line = first.decode("latin-1")
+    if len(section) <= _MAX_KNOWN_SECTION and line.isprintable():
+        method, target, version = _split_first_line(line)
+        if _first_line_fault(method, target, version) is None:
+            known = _known_fields(section, version[5:])
+            if known is not None:
+                return RequestHead(method, target, version[5:], *known)
+    return _parse_afresh(head)
+
+
+def _parse_afresh(head: bytes) -> RequestHead | Malformed:
     # Either all of the text can be taken apart, or none of it.
     if (fault := _text_fault(head)) is not None:
         return fault
-    # The target is everything in between, so that one with blanks in it is seen whole.
-    method, _, rest = lines[0].partition(" ")
-    target, _, version = rest.rpartition(" ")
+    first, *lines = head[:-4].decode("latin-1").split("\r\n")
+    method, target, version = _split_first_line(first)
     if (problem := _first_line_fault(method, target, version)) is not None:
         is_read = version.startswith("HTTP/")
         return _refused(problem, method, target, version[5:], ()) if is_read else Malformed(problem[0])
     version = version[5:]
+    fields = _read_fields(lines, version)
+    if isinstance(fields, _Unfit):
+        return _refused(fields.fault, method, target, version, fields.headers)
+    return RequestHead(method, target, version, *fields)
+
+
+def _split_first_line(line: str) -> tuple[str, str, str]:
+    # The target is everything in between, so that one with blanks in it is seen whole.
+    method, _, rest = line.partition(" ")
+    target, _, version = rest.rpartition(" ")
+    return method, target, version
+
+
+def _read_fields(lines: Sequence[str], version: str) -> "_Fields | _Unfit":
     fields: list[tuple[str, str]] = []
     telling: Telling = {}
-    may_be_long = len(head) > MAX_HEADER_BYTES
-    del lines[0]
     for line in lines:
         # A long field is not worth remembering, and may be longer than is allowed.
         field = _known_field(line) if len(line) <= _MAX_KNOWN_FIELD else _field(line[: MAX_HEADER_BYTES + 1])
-        if field is None or len(fields) == MAX_HEADERS or (may_be_long and len(line) > MAX_HEADER_BYTES):
-            return _refused(_field_fault(line, len(fields) + 1), method, target, version, tuple(fields))
+        if field is None or len(fields) == MAX_HEADERS or len(line) > MAX_HEADER_BYTES:
+            return _Unfit(_field_fault(line, len(fields) + 1), tuple(fields))
         pair, told = field
         fields.append(pair)
         if told:
             telling[told] = (*telling.get(told, _NONE), pair[1])
     headers = tuple(fields)
     if (problem := _framing_fault(version, telling)) is not None:
-        return _refused(problem, method, target, version, headers)
+        return _Unfit(problem, headers)
     length = None if "transfer-encoding" in telling else int(telling.get("content-length", ("0",))[0])
     keep_alive = _keeps_alive(telling.get("connection", _NONE), version)
     expects_continue = version == "1.1" and telling.get("expect", ("",))[0].lower() == "100-continue"
-    return RequestHead(method, target, version, headers, length, keep_alive, expects_continue)
+    return _Fields(headers, length, keep_alive, expects_continue)
+
+
+@lru_cache(maxsize=512)
+def _known_fields(section: bytes, version: str) -> "_Fields | None":
+    """Return what the lines after the first one say; None when something about them has to be looked at closely."""
+    if _text_fault(section) is not None:
+        return None
+    lines = section[:-4].decode("latin-1").split("\r\n") if len(section) > len(END_OF_HEAD) else []
+    fields = _read_fields(lines, version)
+    return fields if isinstance(fields, _Fields) and len(fields.headers) <= _MAX_KNOWN_FIELDS else None
 
 
 def unfinished_fault(head: bytes | bytearray, start: int = 0) -> Malformed | None:

@@ -1,7 +1,6 @@
 """How long captures are kept, and what is remembered of those that were not."""
 
 from collections.abc import Iterable
-from itertools import chain
 from typing import NamedTuple
 
 import msgspec
@@ -53,8 +52,12 @@ _UNLIMITED = Retention()
 
 def capture_size(capture: Capture) -> int:
     """The bytes that a capture counts for: those of its target, headers, trailers and body, and not of its answer."""
-    fields = chain(*capture.headers, *capture.trailers)
-    return len(capture.target) + len(capture.body) + sum(map(len, fields))
+    size = len(capture.target) + len(capture.body)
+    for name, value in capture.headers:
+        size += len(name) + len(value)
+    for name, value in capture.trailers:
+        size += len(name) + len(value)
+    return size
 
 
 def evict(retention: Retention, oldest_first: Iterable[Kept], *, captures: int, size: int, now_ns: int) -> Evictions:

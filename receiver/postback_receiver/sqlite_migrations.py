@@ -4,15 +4,13 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from msgspec.structs import astuple
-
 from postback_receiver.sqlite_rows import (
     CREATE_SEGMENT,
     CREATE_TABLES,
-    INSERT_CAPTURE,
-    RECORD_ENDING,
     SELECT_ALL_OF_VERSION_1,
     capture_to_row,
+    insert_captures,
+    record_endings,
     row_to_capture,
 )
 
@@ -26,9 +24,10 @@ def _from_1_to_2(connection: sqlite3.Connection) -> None:
     for seq, values in enumerate(connection.execute(SELECT_ALL_OF_VERSION_1), start=1):
         row = capture_to_row(row_to_capture(values).capture)
         total_size += row.size
-        connection.execute(INSERT_CAPTURE, (seq, total_size, *row.columns))
+        connection.execute(insert_captures(row.rare), (seq, total_size, *row.columns))
         if row.ending is not None:
-            connection.execute(RECORD_ENDING, (seq, *astuple(row.ending)[1:]))
+            names, stamps = row.ending.stamps
+            connection.execute(record_endings(names), (seq, *stamps))
     connection.execute("DROP TABLE capture_1")
 
 

@@ -4,6 +4,7 @@ What is known of a capture only after it was answered stands in a narrow table o
 would write the body's page a second time.
 """
 
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import msgspec
@@ -12,7 +13,7 @@ from postback_receiver.capture import Answer, Capture, Headers, Tls
 from postback_receiver.retention import capture_size
 from postback_receiver.store import Numbered
 
-SqlValue: TypeAlias = str | bytes | int | None
+SqlValue: TypeAlias = str | bytes | bytearray | int | None
 Row: TypeAlias = tuple[SqlValue, ...]
 
 VERSION: Final = 3
@@ -135,9 +136,14 @@ _COLUMNS_OF_VERSION_1: Final = ", ".join(f"{_NOT_IN_VERSION_1.get(name, name)} A
 _SELECT: Final = f"SELECT {_COLUMNS} FROM capture LEFT JOIN ending USING (seq)"  # noqa: S608
 _FROM: Final = {1: f"SELECT {_COLUMNS_OF_VERSION_1} FROM capture", 2: _SELECT, VERSION: _SELECT}  # noqa: S608
 SELECT_ALL_OF_VERSION_1: Final = f"SELECT {_COLUMNS_OF_VERSION_1} FROM capture_1 ORDER BY seq"  # noqa: S608
-INSERT_CAPTURE: Final = (
-    f"INSERT INTO capture (seq, total_size, {', '.join(_STORED)}) VALUES (?, ?{', ?' * len(_STORED)})"  # noqa: S608
-)
+# Columns that are NULL of most captures. They are left out then: sqlite3 looks for a way to adapt each None, and each
+# bytes, at a cost like that of the whole row.
+_RARE: Final = ("tls", "malformed", "fault", "trailers", "answer_headers", "answer_body")
+_USUAL: Final = tuple(name for name in _STORED if name not in _RARE)
+_NOTHING_RARE: Final = (None,) * len(_RARE)
+_SENT: Final = ("sent_at_ns", "sent_ns")
+_SENT_AND_GONE: Final = (*_SENT, "gone_ns")
+_MOST_COPIED: Final = 16_384
 SELECT_PAGE: Final = {version: f"{select} WHERE seq > ? ORDER BY seq LIMIT ?" for version, select in _FROM.items()}
 # What is NULL is no condition.
 _CONDITIONS: Final = """
@@ -167,8 +173,7 @@ SELECT_OLDEST: Final = "SELECT total_size, received_at_ns FROM capture ORDER BY 
 EVICT: Final = ("DELETE FROM capture WHERE seq <= ?", "DELETE FROM ending WHERE seq <= ?")
 RECORD_EVICTION: Final = "UPDATE eviction SET seq = ?, total_size = ?, oldest_at_ns = ?, newest_at_ns = ?"
 LAST_POSITION: Final = "SELECT seq, total_size FROM capture ORDER BY seq DESC LIMIT 1"
-RECORD_ENDING: Final = """
-    INSERT INTO ending (seq, sent_at_ns, sent_ns, gone_ns) VALUES (?, ?, ?, ?)
+_ON_ENDING: Final = """
     ON CONFLICT (seq) DO UPDATE SET sent_at_ns = coalesce(excluded.sent_at_ns, sent_at_ns),
         sent_ns = coalesce(excluded.sent_ns, sent_ns), gone_ns = coalesce(excluded.gone_ns, gone_ns)
 """
@@ -183,6 +188,23 @@ _decode_headers = msgspec.json.Decoder(Headers).decode
 _decode_tls = msgspec.json.Decoder(Tls).decode
 
 
+@lru_cache
+def insert_captures(rare: tuple[str, ...], count: int = 1) -> str:
+    """Return what inserts so many captures, each `seq`, `total_size` and the columns of a `CaptureRow`."""
+    return _insert("capture", ("seq", "total_size", *_USUAL, *rare), count)
+
+
+@lru_cache
+def record_endings(stamps: tuple[str, ...], count: int = 1) -> str:
+    """Return what notes so many endings, each `seq` and these stamps."""
+    return _insert("ending", ("seq", *stamps), count) + _ON_ENDING
+
+
+def _insert(table: str, names: tuple[str, ...], count: int) -> str:
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608
+
+
 class RowError(ValueError):
     """A row is not a capture: somebody else wrote it."""
 
@@ -195,13 +217,24 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
     sent_ns: int | None
     gone_ns: int | None
 
+    @property
+    def stamps(self) -> tuple[tuple[str, ...], Row]:
+        """The columns that it tells, and what it tells of them."""
+        if self.gone_ns is None:
+            return _SENT, (self.sent_at_ns, self.sent_ns)
+        return _SENT_AND_GONE, (self.sent_at_ns, self.sent_ns, self.gone_ns)
+
 
 class CaptureRow(msgspec.Struct, frozen=True, gc=False):
-    """A capture ready to be written: its size, its columns, and what is known of its end."""
+    """A capture ready to be written: its size, its columns, and what is known of its end.
+
+    Behind the usual columns come those named in `rare`.
+    """
 
     capture_id: str
     size: int
     columns: Row
+    rare: tuple[str, ...]
     ending: Ending | None
 
 
@@ -222,7 +255,8 @@ def answer_to_row(capture_id: str, answer: Answer) -> AnswerRow:
 def capture_to_row(capture: Capture) -> CaptureRow:
     """What to write for a capture."""
     answer = capture.answer
-    columns = (
+    body = capture.body
+    columns: Row = (
         capture.id,
         capture.run,
         capture.endpoint,
@@ -234,25 +268,31 @@ def capture_to_row(capture: Capture) -> CaptureRow:
         capture.connection,
         capture.connection_request,
         capture.remote,
-        None if capture.tls is None else _encode(capture.tls).decode(),
         capture.http_version,
         capture.method,
-        capture.truncated,
-        capture.malformed,
-        capture.fault,
+        int(capture.truncated),
         answer.status if answer else None,
         capture.target,
         _encode(capture.headers).decode(),
+        bytearray(body) if len(body) <= _MOST_COPIED else body,
+    )
+    rare = (
+        None if capture.tls is None else _encode(capture.tls).decode(),
+        capture.malformed,
+        capture.fault,
         _encode(capture.trailers).decode() if capture.trailers else None,
         _encode(answer.headers).decode() if answer and answer.headers else None,
-        answer.body if answer else None,
-        capture.body,
+        answer.body or None if answer else None,
     )
+    present: tuple[str, ...] = ()
+    if rare != _NOTHING_RARE:
+        present = tuple(name for name, value in zip(_RARE, rare, strict=True) if value is not None)
+        columns += tuple(value for value in rare if value is not None)
     ending = None
     if capture.gone_ns is not None or (answer and (answer.sent_at_ns is not None or answer.sent_ns is not None)):
         sent = (answer.sent_at_ns, answer.sent_ns) if answer else (None, None)
         ending = Ending(capture.id, *sent, capture.gone_ns)
-    return CaptureRow(capture.id, capture_size(capture), columns, ending)
+    return CaptureRow(capture.id, capture_size(capture), columns, present, ending)
 
 
 def row_to_capture(values: Row) -> Numbered:

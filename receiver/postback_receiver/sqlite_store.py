@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
@@ -36,6 +37,10 @@ _MANY_ENDINGS: Final = 256
 _COMMITS_BETWEEN: Final = 16
 _WORTH_INDEXING: Final = 512
 """Captures that have come without a pause after which some are indexed all the same, once in so many commits."""
+
+_LARGE_GROUP: Final = 8
+_LARGE_COMMITS_BETWEEN: Final = 256
+"""Once in so many when that many captures wait for one commit: indexing could not keep up, and would slow all down."""
 
 _UNLIMITED: Final = Retention()
 
@@ -162,7 +167,8 @@ class SqliteStore:
             if is_flush or not taken or not is_open or len(self._endings) >= _MANY_ENDINGS:
                 endings = [self._endings.popleft() for _ in range(len(self._endings))]
             if waiting or endings:
-                outcomes = self._writer.commit([write for write, _ in waiting], endings)
+                is_wanted = partial(self._is_wanted, waiting, endings)
+                outcomes = self._writer.commit([write for write, _ in waiting], endings, is_wanted=is_wanted)
                 _acknowledge([waiter for _, waiter in waiting], outcomes)
                 commits, behind = commits + 1, behind + len(waiting)
             if not taken:
@@ -171,10 +177,15 @@ class SqliteStore:
                 continue
             pause_s = IDLE_S
             # Without this, traffic that never pauses would leave all it brings to be searched by reading.
-            if behind >= _WORTH_INDEXING and commits >= _COMMITS_BETWEEN and is_open:
+            between = _COMMITS_BETWEEN if len(waiting) < _LARGE_GROUP else _LARGE_COMMITS_BETWEEN
+            if behind >= _WORTH_INDEXING and commits >= between and is_open:
                 commits = 0
                 behind = 0 if self._writer.tidy_up() is None else behind
         self._writer.close()
+
+    def _is_wanted(self, waiting: Sequence[_Waiting], endings: Sequence[rows.Ending]) -> bool:
+        """Whether a group is worth waiting for another writer: not when we close, and nobody waits for it any more."""
+        return not self._closed or bool(endings) or not all(waiter.done() for _, waiter in waiting)
 
     def _take(self, pause_s: float | None) -> Sequence["_Waiting | _Mark"]:
         """What has come; nothing when none comes for so long, or, with no pause to make, in as long as it can sleep."""

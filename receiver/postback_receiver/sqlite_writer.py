@@ -7,13 +7,12 @@ many; each transaction takes the write lock first and numbers its captures while
 import logging
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Final, TypeAlias
-
-from msgspec.structs import astuple
 
 from postback_receiver import sqlite_rows as rows
 from postback_receiver.errors import StoreError
@@ -32,6 +31,8 @@ _RETRY_S: Final = 0.001
 
 _KNOWN_IDS: Final = 4096
 """Captures whose number is remembered, for the time of their answers; that of others is looked up."""
+
+_ROWS_AT_ONCE: Final = 8
 
 _EVICTED_AT_ONCE: Final = 256
 
@@ -69,16 +70,22 @@ class SqliteWriter:
         self._connection = open_for_writing(path, busy_timeout_s=busy_timeout_s, durability=durability)
         self._connection.execute("PRAGMA busy_timeout = 0")
         self._can_index = can_index(self._connection)
-        self._seqs: dict[str, int] = {}
+        self._seqs: OrderedDict[str, int] = OrderedDict()
         self._renewed_ns: int | None = None
         self._cleared_ns: int | None = None
         # What an earlier run evicted may be readable yet in what it left of its log.
         self._left_traces = retention.is_limited
 
-    def commit(self, writes: Sequence[Write], endings: Iterable[rows.Ending]) -> Sequence[Outcome]:
-        """Commit a group; what became of each write."""
+    def commit(
+        self,
+        writes: Sequence[Write],
+        endings: Iterable[rows.Ending],
+        *,
+        is_wanted: Callable[[], bool] = lambda: True,
+    ) -> Sequence[Outcome]:
+        """Commit a group; what became of each write. Another writer is waited for as long as the group is wanted."""
         try:
-            self._begin(self._busy_timeout_ns)
+            self._begin(self._busy_timeout_ns, is_wanted)
             outcomes = self._write(writes, endings)
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -140,14 +147,14 @@ class SqliteWriter:
         """Let go of the file."""
         self._connection.close()
 
-    def _begin(self, timeout_ns: int) -> None:
+    def _begin(self, timeout_ns: int, is_wanted: Callable[[], bool] = lambda: True) -> None:
         deadline_ns = self._clock.monotonic_ns() + timeout_ns
         while True:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-                if not is_busy or self._clock.monotonic_ns() >= deadline_ns:
+                if not is_busy or self._clock.monotonic_ns() >= deadline_ns or not is_wanted():
                     raise
                 time.sleep(_RETRY_S)
             else:
@@ -176,25 +183,38 @@ class SqliteWriter:
         if not captures:
             return True
         seq, total_size = self._last_position()
-        values: list[rows.Row] = []
+        values: defaultdict[tuple[str, ...], list[rows.Row]] = defaultdict(list)
         for row in captures:
             seq += 1
             total_size += row.size
-            values.append((seq, total_size, *row.columns))
+            values[row.rare].append((seq, total_size, *row.columns))
             self._remember(row.capture_id, seq)
         try:
-            self._connection.executemany(rows.INSERT_CAPTURE, values)
+            self._execute_all(rows.insert_captures, values)
         except _ROW_ERRORS:
             self._roll_back()
             self._begin(self._busy_timeout_ns)
             return False
         return True
 
+    def _execute_all(
+        self,
+        statement: Callable[[tuple[str, ...], int], str],
+        values: Mapping[tuple[str, ...], Sequence[rows.Row]],
+    ) -> None:
+        """Execute a statement for rows of each kind, many rows at a time: each step lets go of Python's lock."""
+        for names, some in values.items():
+            whole = len(some) - len(some) % _ROWS_AT_ONCE
+            parts = (some[at : at + _ROWS_AT_ONCE] for at in range(0, whole, _ROWS_AT_ONCE))
+            self._connection.executemany(statement(names, _ROWS_AT_ONCE), map(tuple, map(chain.from_iterable, parts)))
+            self._connection.executemany(statement(names, 1), some[whole:])
+
     def _write_one(self, write: Write) -> Outcome:
         try:
             if isinstance(write, rows.CaptureRow):
                 seq, total_size = self._last_position()
-                self._connection.execute(rows.INSERT_CAPTURE, (seq + 1, total_size + write.size, *write.columns))
+                values = (seq + 1, total_size + write.size, *write.columns)
+                self._connection.execute(rows.insert_captures(write.rare), values)
                 self._remember(write.capture_id, seq + 1)
             elif isinstance(write, rows.AnswerRow):
                 seq_or_none = self._seqs.get(write.capture_id) or self._look_up(write.capture_id)
@@ -217,21 +237,22 @@ class SqliteWriter:
     def _remember(self, capture_id: str, seq: int) -> None:
         self._seqs[capture_id] = seq
         if len(self._seqs) > _KNOWN_IDS:
-            del self._seqs[next(iter(self._seqs))]
+            self._seqs.popitem(last=False)
 
     def _record_endings(self, endings: Iterable[rows.Ending]) -> None:
-        values: list[rows.Row] = []
-        for capture_id, *stamps in map(astuple, endings):
-            with suppress(*_ROW_ERRORS):
-                seq = self._seqs.get(capture_id) or self._look_up(capture_id)
-                if seq is not None:
-                    values.append((seq, *stamps))
+        values: defaultdict[tuple[str, ...], list[rows.Row]] = defaultdict(list)
+        for ending in endings:
+            seq = self._seqs.get(ending.capture_id) or self._look_up(ending.capture_id)
+            if seq is not None:
+                names, stamps = ending.stamps
+                values[names].append((seq, *stamps))
         with suppress(*_ROW_ERRORS):
-            self._connection.executemany(rows.RECORD_ENDING, values)
+            self._execute_all(rows.record_endings, values)
 
     def _look_up(self, capture_id: str) -> int | None:
-        for [seq] in self._connection.execute(rows.SEQ_OF_ID, {"id": capture_id}):
-            return int(seq)
+        with suppress(*_ROW_ERRORS):
+            for [seq] in self._connection.execute(rows.SEQ_OF_ID, {"id": capture_id}):
+                return int(seq)
         return None
 
     def _has_too_much(self) -> bool:

@@ -63,7 +63,7 @@ class EntryPostbacks:
             return self.render(newer or entry.event)
         except SenderError as error:
             # The settings may have changed since it was accepted.
-            raise RenderError(f"entry {entry.id} of the outbox can be sent no more; drop it, or: {error}") from None
+            raise RenderError(f"it cannot be sent with the settings as they are now: {error}") from None
 
     def newest(self, entry: Entry, postback: Postback) -> Postback:
         """Return what would leave for an entry now: its postback, or one with the newest values of its action.

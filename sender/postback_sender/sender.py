@@ -11,6 +11,7 @@ from typing import Self
 from postback_sender.clock import Clock, SystemClock
 from postback_sender.delivery.connections import Connections, Resolve
 from postback_sender.delivery.departures import Departures
+from postback_sender.delivery.entry_request import postback_of
 from postback_sender.delivery.policy import DeliveryPolicy
 from postback_sender.delivery.run import Delivery, DeliveryRun, OnAttempt, attempts_of
 from postback_sender.delivery.turns import Turns
@@ -116,7 +117,8 @@ class Sender:
     async def deliver(self) -> AsyncGenerator[Delivery]:
         """Deliver what is in the outbox, and yield each delivery as it ends, until nothing is left or it is stopped.
 
-        Raises `OutboxError` when the outbox cannot say or keep what happened.
+        What an earlier run accepted and these settings cannot render is given up, with the reason, and the rest goes
+        on. Raises `OutboxError` when the outbox cannot say or keep what happened.
         """
         if not self._is_open:
             raise RuntimeError("a Sender works inside `async with` only")
@@ -148,7 +150,7 @@ class Sender:
         while page := await self._outbox.waiting(after_id=last_id, limit=_ACCEPTED_AT_A_TIME):
             for entry in page:
                 attempts = await attempts_of(entry, self._outbox, self._wall_offset_ns)
-                yield Delivery(postback=self._postbacks.of(entry), attempts=attempts, outcome=None)
+                yield Delivery(postback=postback_of(entry, self._postbacks), attempts=attempts, outcome=None)
             last_id = page[-1].id
 
     def stop(self) -> None:

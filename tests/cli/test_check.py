@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from command_line import Run, Start
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
@@ -84,6 +85,22 @@ def test_a_selection_is_what_it_says(
     assert (outcome.code, words in outcome.err) == (code, True), outcome.err
 
 
+def test_one_notification_judges_the_endpoint_it_is_for(run: Run, tmp_path: Path) -> None:
+    """What was meant for another endpoint is no postback of this one, and nobody's fault."""
+    (tmp_path / "n.toml").write_text(JSON_SETTINGS)
+    arrived = [replace(GOOD, endpoint="/a"), replace(BAD, endpoint="/b")]
+    (tmp_path / "c.ndjson").write_bytes(b"".join(capture_to_line(one).rstrip() + b"\n" for one in arrived))
+    command = ["check", "c.ndjson", "--notification", "n.toml", "--format", "json", *ONLY]
+    refused = run(*command)
+    assert (refused.code, "several endpoints, /a and /b among them" in refused.err) == (2, True)
+    chosen = run(*command, "--endpoint", "/a")
+    report = json.loads(chosen.out)
+    assert (chosen.code, report["captures"], report["left_out"]) == (0, 1, 1)
+    assert run(*command, "--endpoint", "/b").code == 1
+    missing = run(*command, "--endpoint", "/c")
+    assert (missing.code, "no captures of the endpoint /c" in missing.err) == (4, True)
+
+
 def keep(store: Path, arrived: Sequence[Capture]) -> None:
     async def fill() -> None:
         filled = SqliteStore(store)
@@ -96,16 +113,24 @@ def keep(store: Path, arrived: Sequence[Capture]) -> None:
 
 
 def test_a_growing_store_is_judged_as_it_grows_from_before_it_is_there(start: Start, tmp_path: Path) -> None:
+    """Each finding is told once: with its mark, its place and its capture, and with the reason that excuses it."""
     store = tmp_path / "growing.sqlite"
-    following = start("check", "growing.sqlite", "--follow", "--format", "json", *ONLY)
+    (tmp_path / "known.toml").write_text('[[excused]]\nrule = "http.method"\nreason = "an old client"\n')
+    command = ("check", "growing.sqlite", "--follow", "--format", "json", "--baseline", "known.toml")
+    following = start(*command, *ONLY, "--only", "http.method")
     following.wait_until_told("waiting for growing.sqlite")
     keep(store, [GOOD])
     following.wait_until_told("following growing.sqlite")
-    keep(store, [BAD])
+    keep(store, [replace(BAD, method="PUT")])
+    following.wait_until_told("· http.method MUST")
     following.wait_until_told("✗ body.json.well-formed MUST")
     outcome = following.end(signal.SIGINT)
     report = json.loads(outcome.out)
-    assert (outcome.code, report["captures"], report["summary"]["fail"]) == (1, 2, 1)
+    assert (outcome.code, report["captures"]) == (1, 2)
+    assert (report["summary"]["fail"], report["summary"]["excused"]) == (1, 1)
+    (known,) = [line for line in outcome.err.splitlines() if "http.method" in line]
+    assert known.endswith("(/, example-); excused: an old client")
+    assert outcome.err.count("body.json.well-formed") == 1
 
 
 def test_following_what_never_comes_ends_with_nothing_to_judge(start: Start) -> None:

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 import ssl
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -41,6 +42,7 @@ from postback_conformance.receiver_file import (
 )
 from postback_receiver import Capture, ReceiverError, SqliteStore, open_store
 from postback_receiver.retention import Retention
+from postback_receiver.sqlite_file import BUSY_TIMEOUT_S
 from postback_sender import NotificationSource, SenderError
 
 NOTIFICATION = """
@@ -207,6 +209,32 @@ def test_a_receiver_that_has_not_come_up_yet_can_be_stopped(
     assert signal.getsignal(number) == before
     told = capsys.readouterr().err.splitlines()
     assert told == ["stopping before it has begun to listen", f"0 captured in {tmp_path / 'c.sqlite'}"]
+
+
+def threads_of_store() -> set[str]:
+    return {thread.name for thread in threading.enumerate()} & {"store opening", "store locked.sqlite"}
+
+
+@pytest.mark.parametrize("is_new", [True, False], ids=["new file", "known file"])
+def test_a_receiver_that_waits_for_a_locked_store_can_be_stopped(*, is_new: bool, tmp_path: Path) -> None:
+    waits = settings(tmp_path, store=tmp_path / "locked.sqlite")
+    if not is_new:
+        SqliteStore(waits.store).close()
+
+    def stop() -> None:
+        eventually(lambda: bool(threads_of_store()), "nobody opens the store")
+        signal.raise_signal(signal.SIGTERM)
+
+    stopper = Thread(target=stop)
+    with closing(sqlite3.connect(waits.store, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE" if is_new else "BEGIN IMMEDIATE")
+        begun = time.monotonic()
+        stopper.start()
+        serve(waits)
+        took_s = time.monotonic() - begun
+    stopper.join(PATIENCE_S)
+    assert took_s < BUSY_TIMEOUT_S / 2
+    eventually(lambda: not threads_of_store(), "the store is still being opened")
 
 
 def test_a_relayed_answer_is_answered_and_recorded(tmp_path: Path) -> None:

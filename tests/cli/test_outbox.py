@@ -120,9 +120,10 @@ def test_retry_and_drop_turn_one_into_the_other(run: Run, outbox: Path) -> None:
         (["retry", "2"], 2, "only what is given up or dropped can be retried, and 2 is waiting"),
         (["retry"], 2, "expected either ids or --all"),
         (["drop", "2", "--all"], 2, "expected either ids or --all"),
+        (["purge", "--older-than", "week"], 2, "--older-than: "),
         (["list", "--outbox", "nowhere"], 2, "there is no such file"),
     ],
-    ids=["no log", "no such number", "no entry", "wrong state", "neither", "both", "no file"],
+    ids=["no log", "no such number", "no entry", "wrong state", "neither", "both", "no duration", "no file"],
 )
 def test_what_cannot_be_done_says_why(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], code: int, message: str
@@ -132,6 +133,25 @@ def test_what_cannot_be_done_says_why(
     monkeypatch.setattr("sys.argv", ["postback", "outbox", *arguments])
     found_code, found_message = run_here()
     assert (found_code, message in found_message) == (code, True)
+
+
+def test_purge_removes_what_has_ended_and_says_what_it_kept(run: Run, outbox: Path) -> None:
+    dry = run("outbox", "purge", "--older-than", "7d", "--dry-run", "--format", "json")
+    assert "1 entry would be purged: 1 given up; 1 kept: 1 waiting" in dry.err
+    assert json.loads(dry.out) == {
+        "format": "postback-outbox-purge/1",
+        "dry_run": True,
+        "purged": {"waiting": 0, "delivered": 0, "given up": 1, "dropped": 0},
+        "kept": {"waiting": 1, "delivered": 0, "given up": 0, "dropped": 0},
+        "freed_bytes": None,
+    }
+    assert "0 entries purged; 2 kept" in run("outbox", "purge", "--older-than", "0s", "--state", "delivered").err
+    done = run("outbox", "purge", "--older-than", "7d")
+    assert (done.code, "1 entry purged: 1 given up; 1 kept: 1 waiting\n" in done.err) == (0, True)
+    assert OutboxFile(outbox).counts()["waiting"] == 1
+    # Nothing to purge is nothing wrong: it is what runs every night.
+    again = run("outbox", "purge", "--older-than", "0s")
+    assert (again.code, "0 entries purged; 1 kept" in again.err) == (0, True)
 
 
 def test_while_a_sender_delivers_others_may_look_but_not_touch(run: Run, outbox: Path) -> None:

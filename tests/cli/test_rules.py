@@ -28,7 +28,12 @@ def test_the_list_is_filtered_by_family_and_shows_the_levels_of_a_profile(run: R
 def test_data_has_one_line_for_each_rule(run: Run) -> None:
     rows = [json.loads(line) for line in run("rules", "list", "--format", "json", "--family", "http").out.splitlines()]
 
-    assert [row["id"] for row in rows] == ["http.method", "http.repeated-parameter", "http.target"]
+    assert [row["id"] for row in rows] == [
+        "http.method",
+        "http.repeated-parameter",
+        "http.target",
+        "http.unknown-parameter",
+    ]
     assert rows[1]["levels"] == {"documented": "MUST", "strict": "MUST", "lenient": "SHOULD"}
     assert rows[0].keys() == {
         "id",

@@ -1,5 +1,6 @@
 """`send` with its outbox: what was accepted is delivered, whatever happens to the process."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,9 +14,13 @@ from command_line import PATIENCE_S, Run, Start
 from postback_conformance.cli.delivery_report import show_retry_plan
 from postback_conformance.cli.terminal import Format
 from postback_receiver import Receiver, Reply
+from postback_sender import Event
 from postback_sender.delivery.policy import DeliveryPolicy
 from postback_sender.delivery.retry import custom_profile
 from postback_sender.matcher import ResponseMatcher
+from postback_sender.notification_file import read_source
+from postback_sender.outbox.entry import Draft
+from postback_sender.outbox.sqlite_outbox import SqliteOutbox
 
 CONCURRENCY = 4
 COUNT = 120
@@ -109,6 +114,39 @@ def test_a_failed_postback_is_in_the_log_and_can_be_tried_again(run: Run, notifi
     # Which --to it takes is said as far as it is kept.
     assert f"What waits there: 1 of n.toml to {receiver.url}. It takes" in elsewhere.err
     assert "1 of 1 delivered by n.toml in 1 attempt\n" in resumed.err
+
+
+def test_an_entry_that_cannot_be_rendered_any_more_fails_alone_and_its_log_says_why(
+    run: Run, notification: Path, tmp_path: Path
+) -> None:
+    """It was accepted by settings that could; those of today write XML, which has no NUL."""
+    outbox = tmp_path / "o.sqlite"
+    at = datetime.now(UTC)
+    drafts = [
+        Draft(event=Event(kind="action_lifecycle", at=at, values={"ActionId": name}), key=name, due_ns=0)
+        for name in ("a", "nul\0", "b")
+    ]
+    notification.write_text(
+        'url = "http://127.0.0.1/"\nmethod = "POST"\nbody_format = "xml"\nbody = "<a>{ActionId}</a>"\n'
+    )
+
+    async def accept(to: str) -> None:
+        async with SqliteOutbox(outbox, read_source(notification), to=to) as earlier:
+            await earlier.add(drafts)
+
+    with Receiver() as receiver:
+        asyncio.run(accept(receiver.url))
+        command = ("send", notification, "--to", receiver.url, "--resume", "--outbox", outbox)
+        outcome = run(*command, "--format", "json")
+        bodies = sorted(capture.body for capture in receiver.captures())
+    log = run("outbox", "log", 2, "--outbox", outbox)
+
+    assert (outcome.code, bodies) == (1, [b"<a>a</a>", b"<a>b</a>"])
+    reason = "it cannot be sent with the settings as they are now: "
+    assert f"1 given up: {reason}" in outcome.err
+    [bad] = [row for row in map(json.loads, outcome.out.splitlines()) if row["outcome"] == "given up"]
+    assert (bad["url"], bad["attempts"], reason in bad["reason"]) == ("", [], True)
+    assert f"given up: {reason}" in log.err
 
 
 def test_a_scenario_is_sent_in_no_time_when_time_runs_fast(run: Run, notification: Path, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_says_what_was_not_sent(start: Sta
     assert 1 <= arrived < 25
 
 
-def test_a_second_ctrl_c_cuts_what_is_in_flight(start: Start, notification: Path) -> None:
+def test_a_second_ctrl_c_cuts_what_is_in_flight_and_the_log_says_so(run: Run, start: Start, notification: Path) -> None:
     notification.write_text('url = "http://127.0.0.1/"\ntimeout = "1h"')
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(PATIENCE_S)
@@ -123,8 +123,10 @@ def test_a_second_ctrl_c_cuts_what_is_in_flight(start: Start, notification: Path
             outcome = process.end(signal.SIGINT)
 
     assert outcome.code == 130
-    assert "0 of 3 delivered" in outcome.err
+    assert "0 of 3 delivered by n.toml in 1 attempt\n" in outcome.err
     assert "3 waiting in the outbox" in outcome.err
+    log = run("outbox", "log", 1)
+    assert "cut off (its sender ended first; counts as no retry)" in log.out
 
 
 @pytest.mark.parametrize("kind", EVENT_KINDS)

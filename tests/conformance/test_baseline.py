@@ -139,6 +139,23 @@ def test_a_finding_without_a_place_is_excused_by_its_words_and_nothing_else_of_i
     assert [bool(baseline.applied(one, TODAY).baseline) for one in (found, again, other)] == [True, True, False]
 
 
+def test_of_findings_that_were_only_counted_as_many_are_excused_as_were_known() -> None:
+    """Nobody knows what they are, so one more of them may be anything."""
+    counted = "5 more findings of this rule, counted and not kept one by one"
+    known = written_baseline([verdict(count=5, message=counted)], TODAY)
+    baseline = read_baseline(known, RULES, name="b.toml")
+
+    def left(count: int) -> list[tuple[int, bool]]:
+        found = verdict(count=count, message=counted.replace("5", str(count)))
+        judged = baseline.judgement(Judgement(verdicts=(found,), captures=9, left_out=0), TODAY)
+        return [(one.count, bool(one.baseline)) for one in judged.verdicts]
+
+    assert [left(3), left(5), left(12)] == [[(3, True)], [(5, True)], [(5, True), (7, False)]]
+    more = verdict(count=12, message=counted.replace("5", "12"))
+    (renewed,) = read_baseline(written_baseline([more], TODAY, baseline), RULES, name="b.toml").entries
+    assert renewed.count == 12, "what is written anew excuses all there is"
+
+
 def test_a_renewed_entry_keeps_its_reason_and_says_so() -> None:
     known = read_baseline(entry(reason='"we told them"', expires="2026-01-01"), RULES, name="b.toml")
     (gone,) = known.renewals([verdict(), verdict(endpoint="/b")], TODAY)

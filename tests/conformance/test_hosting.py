@@ -1,10 +1,12 @@
 """An endpoint is put on a real socket, whatever it is made of, and what keeps it from there is told."""
 
+import gzip
 import json
 import sys
 import textwrap
 from asyncio import run as run_async
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,11 @@ def post(url: str, body: bytes) -> tuple[int, str | None, bytes]:
         connection.close()
 
 
+def connected(endpoint: Hosted) -> closing[HTTPConnection]:
+    """Return a connection that is kept from request to request."""
+    return closing(HTTPConnection(urlsplit(endpoint.url).netloc, timeout=10))
+
+
 @pytest.mark.parametrize(
     ("app", "kind"),
     [
@@ -109,12 +116,10 @@ def test_an_application_answers_on_a_port_of_its_own(app: Callable[[], object], 
 
 @pytest.mark.parametrize("app", [wsgi_app, asgi_app], ids=["WSGI", "ASGI"])
 def test_a_chunked_body_and_a_second_request_reach_it_on_one_connection(app: object) -> None:
-    with hosted(app) as endpoint:
-        connection = HTTPConnection(urlsplit(endpoint.url).netloc, timeout=10)
+    with hosted(app) as endpoint, connected(endpoint) as connection:
         for _ in range(2):
             connection.request("POST", "/", body=iter([b"one ", b"two"]), headers={"X-A": "1"}, encode_chunked=True)
             assert connection.getresponse().read() == b"one two"
-        connection.close()
 
 
 @pytest.mark.parametrize("kind", ["wsgi", "asgi"])
@@ -128,6 +133,43 @@ def test_an_application_that_fails_is_answered_for_with_500(kind: AppKind, caplo
     with hosted(fails if kind == "wsgi" else fails_later) as endpoint:
         assert post(endpoint.url, b"")[0] == 500
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_an_asgi_application_that_fails_once_it_has_answered_keeps_its_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Starlette answers an exception with 500, and lets it go on then."""
+
+    async def app(_scope: Environ, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 500})
+        await send({"type": "http.response.body", "body": b"sorry"})
+        raise ZeroDivisionError
+
+    with hosted(app) as endpoint, connected(endpoint) as connection:
+        for _ in range(2):
+            connection.request("GET", "/")
+            assert connection.getresponse().read() == b"sorry"
+            assert connection.sock is not None
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("app", [wsgi_app, asgi_app], ids=["WSGI", "ASGI"])
+def test_a_compressed_body_reaches_it_as_it_was_sent(app: object) -> None:
+    body = gzip.compress(b"body")
+    with hosted(app) as endpoint, connected(endpoint) as connection:
+        connection.request("POST", "/", body, {"X-A": "1", "Content-Encoding": "gzip"})
+        assert connection.getresponse().read() == body
+
+
+@pytest.mark.parametrize("app", [wsgi_app, asgi_app], ids=["WSGI", "ASGI"])
+def test_who_waits_to_be_asked_for_a_body_is_asked(app: object) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+    with hosted(app) as endpoint, connected(endpoint) as connection:
+        connection.connect()
+        connection.sock.sendall(head)
+        assert connection.sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sock.sendall(b"body")
+        assert connection.sock.recv(100).startswith(b"HTTP/1.1 202 ")
 
 
 def test_an_asgi_application_is_told_of_its_life() -> None:

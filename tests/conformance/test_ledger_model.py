@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ledgers import AddsDeltas, FollowsChain, Ledger
 from ledgers import settings as ledger_settings
@@ -24,6 +26,7 @@ from postback_conformance.ledger.model import (
     Tells,
     expected,
     tells,
+    texts_of,
     update_of,
 )
 from postback_conformance.suite.probe import Recorded
@@ -84,6 +87,16 @@ def test_two_honest_partners_agree_with_all_that_is_asserted(
     policy: type[Ledger], arrived: list[tuple[int, Event]]
 ) -> None:
     assert differences("A", asserted(arrived), recorded(policy(), arrived), ()) == ()
+
+
+@settings(max_examples=50, deadline=None)
+@given(arrived=traffic())
+def test_what_is_asserted_is_what_the_newest_update_that_arrived_tells(arrived: list[tuple[int, Event]]) -> None:
+    wanted = asserted(arrived)
+    newest = dict(arrived)[max(made for made, _ in arrived)].values
+    assert wanted.payout in {None, Decimal(newest["Payout"])}
+    assert wanted.amount in {None, Decimal(newest["Amount"])}
+    assert wanted.status in {None, newest["Status"]}
 
 
 @settings(max_examples=50, deadline=None)
@@ -190,6 +203,49 @@ def test_without_deltas_only_the_order_of_arrival_tells_what_is_new(
     arrived: list[dict[str, str]], places: str, wanted: Expected
 ) -> None:
     assert after(*arrived, by=NO_DELTAS, places=places) == wanted
+
+
+def test_nothing_is_certain_while_an_update_is_missing_even_if_the_others_look_complete() -> None:
+    # Tracked and reversed did not arrive: who knows both stands at 10, who knows neither at 8.
+    assert after(LESS, TRACKED, places="13") == Expected(why=(MISSING,))
+
+
+DATE = "2026-05-11T00:07:27+03:00"
+TEXTS = replace(EVERYTHING, texts=("Currency", "EventDate", "SubId1", "Text1"))
+
+
+def with_texts(*texts: Mapping[str, str]) -> Expected:
+    updates = [{**update, **each} for update, each in zip((TRACKED, LESS), texts, strict=True)]
+    return expected(
+        [Arrival(update_of(one, TEXTS), made, texts_of(one, TEXTS)) for made, one in enumerate(updates)], TEXTS
+    )
+
+
+def test_a_text_is_certain_as_long_as_all_updates_tell_it_alike() -> None:
+    alike = {"Currency": "USD", "EventDate": DATE, "SubId1": " a "}
+    assert with_texts({**alike, "Text1": "x"}, {**alike, "Text1": "y", "SubId2": "b"}).texts == alike
+    assert with_texts({"SubId1": "a"}, {"SubId1": ""}).texts == {}
+
+
+@pytest.mark.parametrize(
+    ("record", "wrong"),
+    [
+        ({"currency": "USD", "event_date": "2026-05-10T21:07:27Z", "texts": {"sub_id1": " a ", "other": "b"}}, []),
+        ({}, []),
+        ({"currency": "EUR"}, [("currency", "USD", "'EUR'")]),
+        ({"event_date": "2026-05-11T00:07:27Z"}, [("event_date", f"{DATE}, in any zone", "'2026-05-11T00:07:27Z'")]),
+        ({"event_date": "2026-05-11T00:07:27"}, []),
+        ({"event_date": "yesterday"}, []),
+        ({"texts": {"SubId1": "a"}}, [("SubId1", "' a '", "'a'")]),
+    ],
+    ids=["in another zone", "silent", "currency", "another instant", "no instant", "no date", "trimmed"],
+)
+def test_texts_and_dates_are_compared_as_far_as_the_probe_tells_them(
+    record: dict[str, Any], wrong: list[tuple[str, str, str]]
+) -> None:
+    wanted = with_texts(*[{"Currency": "USD", "EventDate": DATE, "SubId1": " a "}] * 2)
+    found = differences("A", wanted, Recorded(id="A", **record), ())
+    assert [(one.field, one.expected, one.actual) for one in found] == wrong
 
 
 def test_an_amount_without_delta_is_certain_where_all_that_may_be_last_tell_it() -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +30,7 @@ body = '''{"id": "{ActionId}", "n": "{SubId1}",
 "items": [{join(items, i, "{\\"of\\": \\"{ActionId}\\", \\"s\\": \\"{i.sku}\\"}")}]}'''
 """
 ID = "1000.4636.158133"
+SECOND_NS = 1_000_000_000
 
 
 def arrived(number: int, **changes: object) -> Capture:
@@ -45,6 +47,29 @@ def test_captures_are_sent_in_the_order_they_arrived_in_whatever_the_file_says()
     chosen = select_captures(captures)
     assert [one.request.id for one in chosen.recorded] == ["c1", "first of 2", "c2", "c3"]
     assert [one.request.recorded_ns for one in chosen.recorded] == [1, 2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("jump_s", "gaps_s"), [(-3600, [1, 1, 1]), (-0.5, [1, 0.5, 1]), (3600, [1, 3601, 1])], ids=["back", "kept", "ahead"]
+)
+def test_a_clock_that_was_set_back_while_it_was_recorded_moves_nothing(jump_s: float, gaps_s: list[float]) -> None:
+    """Of two runs the other one is told by nothing but the wall clock."""
+    captures = [
+        arrived(
+            number,
+            run="r",
+            monotonic_ns=number * SECOND_NS,
+            received_at_ns=round((7200 + number + (jump_s if number >= 2 else 0)) * SECOND_NS),
+        )
+        for number in range(4)
+    ]
+    other = arrived(9, run="s", monotonic_ns=0, received_at_ns=0)
+
+    chosen = [each.request for each in select_captures([*captures[::-1], other]).recorded]
+
+    assert [request.id for request in chosen] == [other.id, *(capture.id for capture in captures)]
+    gaps_ns = [later.recorded_ns - earlier.recorded_ns for earlier, later in pairwise(chosen[1:])]
+    assert gaps_ns == [gap_s * SECOND_NS for gap_s in gaps_s]
 
 
 def test_what_cannot_or_shall_not_be_sent_is_left_out_and_counted() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from json_schema import Schema
+from official_schemas import official_schema
 from postback_conformance.reports.formats import ReportFormat, written
 from postback_conformance.reports.junit import junit_report
 from postback_conformance.reports.machine import json_report, ndjson_report, report_schema
@@ -22,7 +23,6 @@ from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import capture
 from postback_conformance.verdict import Verdict, Where
 from report_examples import BROKEN, OUTCOMES, hostile_report, report_of, report_on, verdict
-from sarif_shape import SARIF_SHAPE
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "report.schema.json"
 REPORTS = {
@@ -31,7 +31,7 @@ REPORTS = {
     "empty": report_of([]),
 }
 each_report = pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS.keys())
-SARIF = Schema(SARIF_SHAPE)
+SARIF = Schema(official_schema("sarif-2.1.0"))
 TEXTS = st.text(st.characters(), max_size=40)
 
 # What the JUnit schema of Jenkins (junit-10.xsd) allows: of each element its attributes, those it must have with a
@@ -130,6 +130,7 @@ def test_a_finding_in_the_json_report_has_all_its_keys() -> None:
         "captures": ["broken"],
         "where": {"span": [10, 11]},
         "fix": next(rule.fix for rule in RULES if rule.id == "body.json.well-formed"),
+        "cause": "",
         "baseline": "",
         "count": 1,
     }

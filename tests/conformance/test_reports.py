@@ -13,9 +13,11 @@ from rich.console import Console
 from postback_conformance.baseline import StaleEntry
 from postback_conformance.reports.grouping import KINDS, by_action, by_rule, counts_by_kind, grid, headline, kind_of
 from postback_conformance.reports.html import html_report
+from postback_conformance.reports.junit import junit_report
 from postback_conformance.reports.machine import json_report
 from postback_conformance.reports.markdown import markdown_report
 from postback_conformance.reports.report import LEVELS, MAX_LETTERS, Report
+from postback_conformance.reports.sarif import sarif_report
 from postback_conformance.reports.terminal import terminal_report
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
@@ -111,6 +113,29 @@ def check_page(page: bytes) -> Page:
     return read
 
 
+def test_every_report_says_when_no_sender_is_to_blame() -> None:
+    """The template of the partner's own makes no JSON of whatever is filled in; who is under test stays the sender."""
+    wounded = JSON_SETTINGS.replace('{"id": ', '{"postback", "id": ')
+    report = report_of([capture(b'{"postback", "id": "1", "date": ""}')], wounded)
+    texts = {
+        "text": on_terminal(report),
+        "html": shown(report),
+        "markdown": markdown_report(report).decode(),
+        "junit": junit_report(report).decode(),
+    }
+    for name, text in texts.items():
+        assert "not the sender: the notification" in text, name
+        assert "mend your own template" in text, name
+    (finding,) = (one for one in json.loads(json_report(report))["verdicts"] if one["cause"])
+    assert (finding["rule"], finding["cause"], finding["subject"]) == (
+        "body.json.well-formed",
+        "notification",
+        "sender",
+    )
+    results = json.loads(sarif_report(report, version="1"))["runs"][0]["results"]
+    assert [one["ruleId"] for one in results if "cause" in one["properties"]] == ["body.json.well-formed"]
+
+
 def test_the_terminal_shows_each_rule_and_the_evidence_of_a_finding(report: Report) -> None:
     text = on_terminal(report)
     assert all(rule.id in text for rule in RULES)
@@ -121,7 +146,7 @@ def test_the_terminal_shows_each_rule_and_the_evidence_of_a_finding(report: Repo
         'got      {"näme": }',
         "where    body, byte 10",
         "capture  broken",
-        "do       Where the template is named, mend it there",
+        "do       Check for a proxy that cuts or changes bodies",
         "2 captures",
         "under test: the sender (the traffic that arrived)",
     ):
@@ -185,7 +210,7 @@ def test_a_page_draws_the_limit_and_the_attempts(retried: Report) -> None:
     assert 'class="above"' in page
     assert page.count('class="refused"') == 3
     assert "Action 4.7" in text
-    assert "503, after 100 ms 503, after 100 ms 503" in text
+    assert "503, 503 after 100 ms, 503 after 100 ms" in text
 
 
 def test_a_page_says_what_was_not_judged(report: Report) -> None:
@@ -197,7 +222,7 @@ def test_a_page_says_what_was_not_judged(report: Report) -> None:
 
 
 def test_a_page_without_evidence_or_findings_is_whole() -> None:
-    assert "None: no rule was broken." in shown(report_of([]))
+    assert "No rule was broken." in shown(report_of([]))
     evicted = report_on([replace(verdict(), captures=("gone",))])
     assert "Capture gone" in shown(evicted)
 

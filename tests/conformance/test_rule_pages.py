@@ -75,6 +75,7 @@ FROZEN = (
     "http.method",
     "http.repeated-parameter",
     "http.target",
+    "http.unknown-parameter",
     "lifecycle.delta-chain",
     "lifecycle.event-level-only-created",
     "lifecycle.final-after-approved",
@@ -84,6 +85,7 @@ FROZEN = (
     "lifecycle.transition",
     "value.double-encoded",
     "value.null-word",
+    "value.one-value",
     "value.unescaped",
     "value.unreplaced-token",
 )

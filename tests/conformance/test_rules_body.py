@@ -188,31 +188,31 @@ BY_TEMPLATE: dict[str, tuple[str, str, bytes, str]] = {
         "body.json.well-formed",
         WOUNDED,
         b'{"Action Life Cycle Postback", "id": "1"}',
-        "line 1, column 30: rendered for an example event it is not valid json",
+        "(example.toml, body, line 1, column 30): Expecting ':' delimiter, got ','",
     ),
     "an empty value without quotes": (
         "body.json.well-formed",
         UNQUOTED,
         b'{"id": "1", "q": }',
-        "{Amount} is empty, and stands without quotes at line 1, column 27 of the template",
+        "({Amount} without quotes at line 1, column 27, and without a value): Expecting value",
     ),
     "an empty value without quotes, raw": (
         "body.json.well-formed",
         UNQUOTED + RAW,
         b'{"id": "1", "q": }',
-        "{Amount} is empty, and stands without quotes at line 1, column 27 of the template",
+        "({Amount} without quotes at line 1, column 27, and without a value): Expecting value",
     ),
     "an id without quotes": (
         "body.json.well-formed",
         UNQUOTED_ID,
         b'{"id": 1.2.3}',
-        "{ActionId} is not always a number, and stands without quotes at line 1, column 8 of the template",
+        "({ActionId} without quotes at line 1, column 8, which is not always a number): Expecting ',' delimiter",
     ),
     "an element that is never closed": (
         "body.xml.well-formed",
         XML_SETTINGS.replace("</id></a>", "</a>"),
         b"<a><id>1</a>",
-        "is not valid xml: mismatched tag",
+        "(example.toml, body, line 1, column 20): mismatched tag",
     ),
     "a document type": (
         "body.xml.no-dtd",
@@ -232,6 +232,12 @@ BY_TEMPLATE: dict[str, tuple[str, str, bytes, str]] = {
         b'{"id": "1", "id": "x"}',
         "the notification's own template has it so",
     ),
+    "a token that nobody could replace": (
+        "value.unreplaced-token",
+        LEAD + """body = '{"id": "{ActonId}"}'""",
+        b'{"id": "{ActonId}"}',
+        "stands in the body as it stands in the template, the notification's own: no token that is known is called so",
+    ),
 }
 
 
@@ -239,10 +245,13 @@ BY_TEMPLATE: dict[str, tuple[str, str, bytes, str]] = {
 def test_what_the_template_breaks_is_told_of_the_template(
     rule_id: str, text: str, body: bytes, told: str, judged_by: JudgedBy
 ) -> None:
+    """Subject to the test is the sender; to blame is who wrote the template."""
     (verdict,) = judged_by(rule_id, text, [capture(body)])
-    assert verdict.outcome == "fail"
-    assert "the notification's own template" in verdict.message
+    assert (verdict.outcome, verdict.subject, verdict.cause) == ("fail", "sender", "notification")
+    assert "the notification's own" in verdict.message
     assert told in verdict.message
+    assert "mend your own template" in verdict.fix
+    assert len(verdict.message) < 240
 
 
 BY_SENDER: dict[str, tuple[str, str, bytes]] = {
@@ -251,6 +260,7 @@ BY_SENDER: dict[str, tuple[str, str, bytes]] = {
     "a raw ampersand": ("body.xml.well-formed", XML_SETTINGS, b"<a><id>A & B</id></a>"),
     "a raw ampersand at the end of a value": ("body.xml.well-formed", XML_SETTINGS, b"<a><id>A &</id></a>"),
     "a body of something else": ("body.json.well-formed", WOUNDED, b"<html></html>"),
+    "a token that was not replaced": ("value.unreplaced-token", JSON_SETTINGS, b'{"id": "{ActionId}", "date": ""}'),
     "a stray percent sign": ("body.query.percent-encoding", FORM_SETTINGS, b"id=1&name=100%"),
 }
 
@@ -260,7 +270,8 @@ def test_what_the_template_does_not_break_is_not_laid_at_it(
     rule_id: str, text: str, body: bytes, judged_by: JudgedBy
 ) -> None:
     (verdict,) = judged_by(rule_id, text, [capture(body)])
-    assert (verdict.outcome, "own template" in verdict.message) == ("fail", False)
+    assert (verdict.outcome, verdict.cause, "own template" in verdict.message) == ("fail", "", False)
+    assert "mend your own" not in verdict.fix
 
 
 def test_a_body_names_where_it_leaves_its_template(judged_by: JudgedBy) -> None:
@@ -285,6 +296,23 @@ def test_of_thousands_of_repeated_keys_some_are_named(judged_by: JudgedBy) -> No
     (verdict,) = judged_by("body.json.duplicate-key", JSON_SETTINGS, [capture(body)])
     assert "and 1990 more" in verdict.message
     assert len(verdict.message) < 300
+
+
+ONE_FAULT: dict[str, tuple[str, bytes, str]] = {
+    "NaN without quotes": (UNQUOTED, b'{"id": "1", "q": NaN}', "body.json.non-finite"),
+    "minus infinity without quotes": (UNQUOTED, b'{"id": "1", "q": -Infinity}', "body.json.non-finite"),
+    "NaN in a text": (UNQUOTED.replace("{Amount}", '"{Amount}"'), b'{"id": "1", "q": "NaN"}', "value.null-word"),
+    "null in a text": (UNQUOTED.replace("{Amount}", '"{Amount}"'), b'{"id": "1", "q": "null"}', "value.null-word"),
+    "infinity in a text": (UNQUOTED.replace("{Amount}", '"{Amount}"'), b'{"id": "1", "q": "Infinity"}', "field.money"),
+    "null without quotes": (UNQUOTED, b'{"id": "1", "q": null}', "value.null-word"),
+    "brackets that nobody closes": (JSON_SETTINGS, b"[" * 200_000, "body.json.well-formed"),
+}
+
+
+@pytest.mark.parametrize(("text", "body", "rule_id"), ONE_FAULT.values(), ids=ONE_FAULT.keys())
+def test_one_fault_is_one_finding(text: str, body: bytes, rule_id: str, read_settings: ReadSettings) -> None:
+    verdicts = judge([capture(body)], read_settings(text), RULES).verdicts
+    assert [one.rule for one in verdicts if one.outcome == "fail"] == [rule_id]
 
 
 HOSTILE: dict[str, tuple[str, bytes, bytes, bytes]] = {

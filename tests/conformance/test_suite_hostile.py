@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from partner_endpoint import JSON_SETTINGS
 from postback_conformance.errors import SelectionError
-from postback_conformance.suite.bench import Bench, Endpoint
+from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case, case_catalogue
 from postback_conformance.suite.catalogue import CASES
+from postback_conformance.suite.endpoint import Endpoint
 from postback_conformance.suite.facts import OURS
 from postback_conformance.suite.probe import CallableProbe, Probe, ProbeError, ProbeFunction, probe_at, read_probe
 from postback_conformance.suite.reporting import select_cases

@@ -1,10 +1,17 @@
 """What several sender tests start from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
 
 import pytest
 
+from new_outboxes import SOURCE, OpenNew
 from postback_sender import Notification, NotificationSource, parse_notification
+from postback_sender.outbox.memory_outbox import MemoryOutbox
+from postback_sender.outbox.outbox import Outbox
+from postback_sender.outbox.sqlite_outbox import SqliteOutbox
 
 Settings = Callable[..., Notification]
 
@@ -18,3 +25,19 @@ def settings() -> Settings:
         return parse_notification(source, environment)
 
     return parse
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def open_new(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenNew]:
+    """Opens empty outboxes of one kind."""
+    numbers = count()
+    with ExitStack() as stack:
+
+        def open_it(*, ordered: bool = True) -> Outbox:
+            outbox: Outbox = MemoryOutbox(ordered=ordered)
+            if request.param == "sqlite":
+                outbox = SqliteOutbox(tmp_path / f"{next(numbers)}.sqlite", SOURCE, ordered=ordered)
+            stack.callback(outbox.close)
+            return outbox
+
+        yield open_it

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from postback_sender.delivery.policy import (
     Attempt,
@@ -133,3 +134,19 @@ def test_success_is_a_matter_of_status_and_text(
     policy = DeliveryPolicy(retry=RETRY_PROFILES["none"], success_response=success, error_response=error)
 
     assert (judge_answer(policy, status, body) is None) == succeeded
+
+
+@given(
+    number=st.integers(1, 20),
+    uncounted=st.integers(0, 20),
+    failure=st.sampled_from(Failure),
+    profile=st.sampled_from(sorted(RETRY_PROFILES)),
+    now_ns=st.integers(0, 10**14),
+)
+def test_attempts_that_were_cut_off_change_nothing_about_what_comes_next(
+    number: int, uncounted: int, failure: Failure, profile: str, now_ns: int
+) -> None:
+    policy = DeliveryPolicy(retry=RETRY_PROFILES[profile])
+    counted = attempt(failure, number=number)
+    with_others = replace(counted, number=number + uncounted, uncounted=uncounted)
+    assert next_step(policy, 0, with_others, now_ns) == next_step(policy, 0, counted, now_ns)

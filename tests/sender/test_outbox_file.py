@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -128,10 +129,10 @@ def test_a_newer_file_is_left_alone_and_says_what_to_do(path: Path) -> None:
     add(path, draft())
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute("PRAGMA user_version = 3")
-    with pytest.raises(OutboxError, match="version 3, and this Postback Kit knows versions up to 2"):
+        connection.execute("PRAGMA user_version = 4")
+    with pytest.raises(OutboxError, match="version 4, and this Postback Kit knows versions up to 3"):
         SqliteOutbox(path, SOURCE)
-    with pytest.raises(OutboxError, match="version 3"):
+    with pytest.raises(OutboxError, match="version 4"):
         OutboxFile(path)
 
 
@@ -170,12 +171,13 @@ def test_what_was_held_ends_with_its_process_and_holds_nobody_up(path: Path) -> 
         assert connection.execute("SELECT entry FROM event").fetchall() == [(1,), (4,)]
 
 
-def test_a_file_of_the_version_before_is_opened_and_goes_on(path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_file_of_a_version_before_is_opened_and_goes_on(path: Path, version: int) -> None:
     """What was claimed there waits again; the log, the order and what has ended are as they were."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript(VERSION_1)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute(f"PRAGMA user_version = {version}")
         connection.execute("PRAGMA journal_mode = WAL")
         states = {1: 11, 2: 3, 3: 1, 4: 2, 5: 3}
         for one, state in states.items():
@@ -185,6 +187,9 @@ def test_a_file_of_the_version_before_is_opened_and_goes_on(path: Path) -> None:
         connection.execute("INSERT INTO attempt VALUES (5, 1, 1, 2, 3, 'no connection', NULL, 'x')")
         connection.execute("INSERT INTO source VALUES (1, 'n.toml', 'as it was', '{}')")
         connection.execute("INSERT INTO lane VALUES (1, 'n.toml', '', '', 1)")
+        for statement in chain.from_iterable(schema.MIGRATIONS[: version - 1]):
+            connection.execute(statement)
+    assert len(list(OutboxFile(path).latest())) == 5
     assert OutboxFile(path).counts() == {"waiting": 4, "delivered": 1, "given up": 0, "dropped": 0}
 
     async def go_on() -> None:
@@ -202,7 +207,7 @@ def test_a_file_of_the_version_before_is_opened_and_goes_on(path: Path) -> None:
     assert shape_of(path) == shape_of_a_new_one(path.with_name("new.sqlite"))
 
 
-# As the release before made them.
+# As the first release made them.
 VERSION_1 = """
     CREATE TABLE source (id INTEGER PRIMARY KEY, name TEXT NOT NULL, text TEXT NOT NULL, files TEXT NOT NULL);
     CREATE TABLE lane (
@@ -286,7 +291,7 @@ def test_what_a_sender_does_among_very_many_entries_touches_few(
     with closing(open_for_writing(path)) as connection:
         connection.execute("BEGIN")
         rows = ((one, "all" if one % 2 else "", 11 if one % 2 == 0 else 2 if one == 1 else 1) for one in range(total))
-        connection.executemany("INSERT INTO entry VALUES (?, 1, 1, ?, 0, ?, 0, 1, '')", rows)
+        connection.executemany("INSERT INTO entry VALUES (?, 1, 1, ?, 0, ?, 0, 1, '', 0)", rows)
         connection.execute("UPDATE entry SET state = 11 WHERE id = 1")
         assert steps(connection, "SELECT count(*) FROM entry WHERE due_ns = 0", ()) > total
         assert steps(connection, statement, values) < 200

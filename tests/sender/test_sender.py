@@ -510,6 +510,8 @@ def test_cut_ends_what_is_in_flight_at_once() -> None:
                 assert [delivery async for delivery in sender.send([event()])] == []
                 [delivery] = [delivery async for delivery in sender.undelivered()]
             await cutting
-        assert (delivery.outcome, delivery.attempts) == (None, ())
+        assert delivery.outcome is None
+        # The endpoint may have it: the log says so.
+        assert [attempt.failure for attempt in delivery.attempts] == [Failure.CUT_OFF]
 
     run(main)

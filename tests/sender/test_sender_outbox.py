@@ -1,84 +1,23 @@
 """The sender and its outbox: what was accepted is delivered once, whatever clocks, disks and endpoints do."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import cycle
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
-from postback_sender import Delivery, Event, Notification, NotificationSource, Sender, parse_notification
+from postback_sender import Delivery, NotificationSource, Sender, parse_notification
 from postback_sender.clock import SystemClock
 from postback_sender.delivery.policy import Delivered, GiveUp
 from postback_sender.delivery.retry import Failure
-from postback_sender.errors import RenderError, TargetError
 from postback_sender.outbox.entry import Draft, Entry, LoggedAttempt, Outcome
 from postback_sender.outbox.errors import OutboxError
 from postback_sender.outbox.memory_outbox import MemoryOutbox
-from postback_sender.outbox.outbox import Outbox
 from postback_sender.outbox.sqlite_outbox import SqliteOutbox
-from postback_sender.quantities import Rate
+from sender_endpoint import Endpoint, event, run, serving, settings, source
 
 HOUR_NS = 3600 * 1_000_000_000
-
-
-def run(main: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(60):
-            await main()
-
-    asyncio.run(bounded())
-
-
-class Endpoint:
-    """A server that answers with a status and keeps what arrives, by target, and when."""
-
-    def __init__(self) -> None:
-        self.status = 200
-        self.closes = False
-        self.targets: list[str] = []
-        self.arrivals: list[float] = []
-        self._arrivals = asyncio.Condition()
-
-    async def arrived(self, count: int) -> None:
-        async with self._arrivals:
-            await self._arrivals.wait_for(lambda: len(self.targets) >= count)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                self.arrivals.append(asyncio.get_running_loop().time())
-                async with self._arrivals:
-                    self.targets.append(head.split(b" ")[1].decode())
-                    self._arrivals.notify_all()
-                connection = "close" if self.closes else "keep-alive"
-                answer = f"HTTP/1.1 {self.status} X\r\nConnection: {connection}\r\nContent-Length: 0\r\n\r\n"
-                writer.write(answer.encode())
-                if self.closes:
-                    break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-
-async def serving(endpoint: Endpoint) -> tuple[asyncio.Server, int]:
-    server = await asyncio.start_server(endpoint.serve, "127.0.0.1", 0)
-    return server, server.sockets[0].getsockname()[1]
-
-
-def source(port: int, text: str = "") -> NotificationSource:
-    return NotificationSource(name="n.toml", text=f'url = "http://127.0.0.1:{port}/{{ActionId}}"\n{text}')
-
-
-def settings(port: int, text: str = "") -> Notification:
-    return parse_notification(source(port, text), {})
-
-
-def event(name: str, at: datetime | None = None) -> Event:
-    return Event(kind="action_lifecycle", at=at or datetime.now(UTC), values={"ActionId": name})
 
 
 class JumpingClock(SystemClock):
@@ -265,279 +204,38 @@ def test_whoever_leaves_early_can_come_back_for_the_rest() -> None:
     run(main)
 
 
-def test_an_entry_that_can_be_sent_no_more_is_named() -> None:
-    async def main() -> None:
-        outbox = MemoryOutbox()
-        async with Sender(settings(1), outbox=outbox) as sender:
-            await sender.accept([event("1")])
-        elsewhere = parse_notification(NotificationSource(name="n.toml", text='url = "http://192.0.2.1/"'), {})
-        async with Sender(elsewhere, outbox=outbox) as sender:
-            with pytest.raises(RenderError, match="entry 1 of the outbox can be sent no more"):
-                _ = [delivery async for delivery in sender.deliver()]
+@pytest.mark.parametrize(
+    ("text", "bad_name", "reason"),
+    [
+        ('url = "http://{ActionId}:PORT/"', "bad", "the target host bad is not this machine"),
+        (
+            'url = "http://127.0.0.1:PORT/"\nmethod = "POST"\nbody_format = "xml"\nbody = "<a>{ActionId}</a>"',
+            "nul\0",
+            "ActionId",
+        ),
+    ],
+    ids=["a host that is not allowed", "a character that XML cannot have"],
+)
+def test_an_entry_that_can_be_sent_no_more_is_given_up_with_the_reason_and_the_others_go_on(
+    text: str, bad_name: str, reason: str
+) -> None:
+    """The settings have changed since it was accepted."""
 
-    run(main)
-
-
-def test_many_more_events_than_are_at_hand_are_all_delivered_once() -> None:
-    async def main() -> None:
-        endpoint = Endpoint()
-        server, port = await serving(endpoint)
-        async with server, Sender(settings(port), concurrency=64) as sender:
-            # An iterator: it is not held in memory.
-            accepted = await sender.accept(event(str(number)) for number in range(2500))
-            outcomes = [delivery.outcome async for delivery in sender.deliver()]
-        assert accepted == len(outcomes) == len(set(endpoint.targets)) == len(endpoint.targets) == 2500
-        assert set(outcomes) == {Delivered()}
-
-    run(main)
-
-
-@pytest.mark.parametrize("actions", [1, 3])
-def test_events_of_an_action_keep_their_order_beyond_what_is_at_hand(actions: int) -> None:
-    async def main() -> None:
-        endpoint = Endpoint()
-        server, port = await serving(endpoint)
-        text = 'url = "http://127.0.0.1:{port}/{ActionId}/{Text1}"'.replace("{port}", str(port))
-        notification = parse_notification(NotificationSource(name="n.toml", text=text), {})
-        now = datetime.now(UTC)
-        chosen: Sequence[Event] = [
-            Event(kind="action_lifecycle", at=now, values={"ActionId": str(number % actions), "Text1": str(number)})
-            for number in range(90)
-        ]
-        async with server, Sender(notification, concurrency=16) as sender:
-            _ = [delivery async for delivery in sender.send(chosen)]
-        for action in range(actions):
-            numbers = [int(target.split("/")[2]) for target in endpoint.targets if target.startswith(f"/{action}/")]
-            assert numbers == sorted(numbers)
-            assert len(numbers) == 90 // actions
-
-    run(main)
-
-
-def test_a_sender_goes_on_with_what_it_accepts_later() -> None:
-    async def main() -> None:
-        endpoint = Endpoint()
-        server, port = await serving(endpoint)
-        async with server, Sender(settings(port)) as sender:
-            for name in ("1", "2"):
-                await sender.accept([event(name)])
-                assert [delivery.outcome async for delivery in sender.deliver()] == [Delivered()]
-            sender.stop()
-            await sender.accept([event("3")])
-            assert [delivery async for delivery in sender.deliver()] == []
-        assert endpoint.targets == ["/1", "/2"]
-
-    run(main)
-
-
-def test_what_is_accepted_while_others_are_delivered_is_delivered_with_them() -> None:
-    async def main() -> None:
-        endpoint = Endpoint()
-        server, port = await serving(endpoint)
-        async with server, Sender(settings(port, "retry = [0.05]")) as sender:
-            endpoint.status = 503
-            await sender.accept([event("1")])
-            deliveries = sender.deliver()
-            first = asyncio.ensure_future(anext(deliveries))
-            await endpoint.arrived(1)
-            endpoint.status = 200
-            await sender.accept([event(str(number)) for number in range(2, 1500)])
-            ended = [await first, *[delivery async for delivery in deliveries]]
-        assert len(ended) == len(set(endpoint.targets)) == 1499
-
-    run(main)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def outbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outbox]:
-    one: Outbox = MemoryOutbox() if request.param == "memory" else SqliteOutbox(tmp_path / "o.sqlite", source(1))
-    yield one
-    one.close()
-
-
-def test_a_bad_event_late_in_an_iterator_leaves_nothing_behind(outbox: Outbox) -> None:
-    """It has been longer than what is accepted at a time since long ago; what is accepted next has ids of its own."""
-
-    async def main() -> None:
-        endpoint = Endpoint()
-        server, port = await serving(endpoint)
-        bad = Event(kind="action_lifecycle", at=datetime.now(UTC), values={"ActionId": "x", "Text1": "192.0.2.1"})
-        notification = settings_with_host(port)
-
-        def events() -> Iterator[Event]:
-            yield from (good_event(str(number)) for number in range(2500))
-            yield bad
-
-        async with server, Sender(notification, outbox=outbox) as sender:
-            await sender.accept([good_event("before")])
-            with pytest.raises(TargetError, match=r"192\.0\.2\.1"):
-                await sender.accept(events())
-            assert (await outbox.counts())["waiting"] == 1
-            await sender.accept([good_event("after")])
-            ended = [delivery async for delivery in sender.deliver()]
-        assert sorted(endpoint.targets) == ["/after", "/before"]
-        assert len(ended) == 2
-
-    run(main)
-
-
-def test_accepting_that_is_cancelled_leaves_nothing_behind(outbox: Outbox) -> None:
-    """Not even for the next to publish."""
-
-    async def main() -> None:
-        accepted = 0
-        async with Sender(settings(1), outbox=outbox) as sender:
-            for pauses in range(6):
-                accepting = asyncio.ensure_future(sender.accept(event(str(number)) for number in range(2500)))
-                for _ in range(pauses):
-                    await asyncio.sleep(0)
-                # An outbox in memory is done at once, and lets nobody interrupt it.
-                accepting.cancel()
-                [outcome] = await asyncio.gather(accepting, return_exceptions=True)
-                accepted += outcome if isinstance(outcome, int) else 0
-                assert (await outbox.counts())["waiting"] == accepted
-            await sender.accept(event(str(number)) for number in range(1001))
-            assert (await outbox.counts())["waiting"] == accepted + 1001
-
-    run(main)
-
-
-def settings_with_host(port: int) -> Notification:
-    text = f'url = "http://{{Text1}}:{port}/{{ActionId}}"'
-    return parse_notification(NotificationSource(name="n.toml", text=text), {})
-
-
-def good_event(name: str) -> Event:
-    return Event(kind="action_lifecycle", at=datetime.now(UTC), values={"ActionId": name, "Text1": "127.0.0.1"})
-
-
-class LateAnswer(MemoryOutbox):
-    """An outbox that says what is due, and is heard only after the attempt that was under way is put down."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.recorded = asyncio.Event()
-
-    async def record(
-        self,
-        entry_id: int,
-        attempt: LoggedAttempt | None,
-        *,
-        due_ns: int | None = None,
-        outcome: Outcome | None = None,
-        reason: str = "",
-    ) -> bool:
-        is_news = await super().record(entry_id, attempt, due_ns=due_ns, outcome=outcome, reason=reason)
-        self.recorded.set()
-        return is_news
-
-    async def next_due_ns(self, *, resends: bool) -> int | None:
-        due_ns = await super().next_due_ns(resends=resends)
-        if await self.waiting(after_id=0, limit=1) and not resends:
-            await self.recorded.wait()
-            # Until the worker has come to rest.
-            for _ in range(10):
-                await asyncio.sleep(0)
-        return due_ns
-
-
-@pytest.mark.parametrize("keys", [("1",), ("1", "1")], ids=["a resend", "the next of its key"])
-def test_what_becomes_due_while_the_outbox_is_asked_is_not_forgotten(keys: Sequence[str]) -> None:
-    async def main() -> None:
-        endpoint = Endpoint()
-        endpoint.status = 503 if len(keys) == 1 else 200
-        server, port = await serving(endpoint)
-        outbox = LateAnswer()
-        async with server, Sender(settings(port, 'retry = ["20ms"]'), outbox=outbox) as sender:
-            await sender.accept([event(key) for key in keys])
-            ended = [delivery async for delivery in sender.deliver()]
-        assert len(endpoint.targets) == 2
-        assert len(ended) == len(keys)
-
-    run(main)
-
-
-def test_very_many_resends_under_a_limit_keep_no_first_send_from_leaving() -> None:
     async def main() -> None:
         endpoint, outbox = Endpoint(), MemoryOutbox()
         server, port = await serving(endpoint)
-        drafts = [Draft(event=event(f"old-{number}"), key="", due_ns=0) for number in range(3000)]
-        await outbox.add(drafts)
-        failed = LoggedAttempt(number=1, started_at_ns=1, finished_at_ns=2, failure="no connection")
-        for entry in await outbox.claim(until_ns=1, limit=3000, resends=False):
-            await outbox.record(entry.id, failed, due_ns=0)
-        text = 'maximum_requests = "5/s"\nmaximum_requests_scope = "resends"\nretry = [0, 0]'
-        async with server, Sender(settings(port, text), outbox=outbox, concurrency=4) as sender:
-            await sender.accept([event(f"new-{number}") for number in range(100)])
-            begun = asyncio.get_running_loop().time()
-            ended = 0
-            async for delivery in sender.deliver():
-                ended += delivery.postback.key.startswith("new")
-                if ended == 100:
-                    sender.stop()
-            took = asyncio.get_running_loop().time() - begun
-        old = [target for target in endpoint.targets if target.startswith("/old")]
-        assert len(old) <= 1 + took * 5
-        assert (await outbox.counts())["delivered"] == 100 + len(old)
-
-    run(main)
-
-
-def limited_settings(port: int, rate: Rate, *, scope: str) -> Notification:
-    """Settings with a window that is too short to be written, and short enough for a test."""
-    text = f'maximum_requests = "1/s"\nmaximum_requests_scope = "{scope}"\nretry = [0, 0]'
-    return replace(settings(port, text), maximum_requests=rate)
-
-
-def most_in_a_window(arrivals: Sequence[float], window_s: float) -> int:
-    return max(sum(begin <= one < begin + window_s for one in arrivals) for begin in arrivals)
-
-
-@pytest.mark.parametrize("scope", ["all", "resends"])
-def test_connections_that_take_their_time_bunch_no_requests(scope: str) -> None:
-    """By the stamps of the server: what has its turn leaves at once, over a connection that is ready."""
-
-    async def main() -> None:
-        endpoint = Endpoint()
-        endpoint.closes = True
-        server, port = await serving(endpoint)
-        outbox = MemoryOutbox()
-        took = cycle([0.0, 0.1, 0.02, 0.15, 0.0, 0.05])
-
-        async def resolve(_host: str, _port: int) -> Sequence[str]:
-            await asyncio.sleep(next(took))
-            return ["127.0.0.1"]
-
-        await outbox.add([Draft(event=event(str(number)), key="", due_ns=0) for number in range(50)])
-        if scope == "resends":
-            failed = LoggedAttempt(number=1, started_at_ns=1, finished_at_ns=2, failure="no connection")
-            for entry in await outbox.claim(until_ns=1, limit=50, resends=False):
-                await outbox.record(entry.id, failed, due_ns=0)
-        limited = limited_settings(port, Rate(count=10, window_ns=200_000_000), scope=scope)
-        async with server, Sender(limited, outbox=outbox, resolve=resolve) as sender:
-            async for _ in sender.deliver():
-                if len(endpoint.arrivals) >= (20 if scope == "resends" else 40):
-                    sender.stop()
-        # A window as long as the limit's, less what the way to the server and the machine may take.
-        assert most_in_a_window(endpoint.arrivals, 0.18) <= 10
-
-    run(main)
-
-
-def test_a_limit_holds_across_a_restart_with_the_same_file(tmp_path: Path) -> None:
-    async def main() -> None:
-        endpoint = Endpoint()
-        server, port = await serving(endpoint)
-        limited = limited_settings(port, Rate(count=3, window_ns=400_000_000), scope="all")
-        async with server:
-            for life in range(2):
-                async with SqliteOutbox(tmp_path / "o.sqlite", source(port)) as outbox:
-                    assert (outbox.last_used_ns is None) == (life == 0)
-                    async with Sender(limited, outbox=outbox) as sender:
-                        await sender.accept([event(f"{life}-{number}") for number in range(3)])
-                        _ = [delivery async for delivery in sender.deliver()]
-        assert len(endpoint.targets) == 6
-        assert most_in_a_window(endpoint.arrivals, 0.38) <= 3
+        names = ["127.0.0.1", bad_name, "127.0.0.1"]
+        await outbox.add([Draft(event=event(name), key=name, due_ns=0) for name in names])
+        now = parse_notification(NotificationSource(name="n.toml", text=text.replace("PORT", str(port))), {})
+        async with server, Sender(now, outbox=outbox) as sender:
+            ended = {delivery.postback.key: delivery async for delivery in sender.deliver()}
+        assert len(endpoint.targets) == 2
+        assert ended["127.0.0.1"].outcome == Delivered()
+        bad = ended[bad_name]
+        assert isinstance(bad.outcome, GiveUp)
+        assert reason in bad.outcome.reason
+        assert (bad.postback.url, bad.attempts) == ("", ())
+        assert (await outbox.counts())["given up"] == 1
 
     run(main)
 

@@ -8,7 +8,7 @@ from postback_conformance.demo import NAMES, demo_sources
 from postback_conformance.strategies import events
 from postback_sender import Event, Notification, parse_notification
 from postback_sender.template import Format, Template, TemplateOptions
-from postback_sender.template.matching import Match, Mismatch
+from postback_sender.template.matching import Match, Matcher, Mismatch, Told
 
 NOTIFICATIONS = {name: parse_notification(source, {}) for name, source in demo_sources().items()}
 KNOWN = ["A", "B", "*.a", "*.b"]
@@ -34,6 +34,42 @@ def as_xml_can_carry(text: str) -> str:
     """Characters XML has no place for were replaced when they were written."""
     allowed = (letter for letter in text if letter in "\t\n\r" or (letter >= "\x20" and letter not in "\ufffe\uffff"))
     return "".join(allowed)
+
+
+# And some in which what belongs to which value can only be guessed.
+OTHERS: list[tuple[Format, str]] = [
+    ("json", '"{A}{B}-{A}"'),
+    ("json", "{A}{B}"),
+    ("json", '{join(items, x, "{x.a}", "")}"{A}"'),
+    ("json", r"""{join(items, x, "\"{x.a}\"", "")}"x\n{A}" """),
+    ("query", 'a={A}{join(items, x, "&i={x.a}", "")}&i={B}'),
+    ("url", "/{A}/{B}-{A}?{B}"),
+    ("xml", '<r><![CDATA[{A}]]>{join(items, x, "<![CDATA[{x.a}]]>", "")}</r>'),
+    ("xml", '<r a="{A}{B}" b="{A}-"/>{B}'),
+]
+
+
+@given(
+    st.sampled_from([*UNAMBIGUOUS, *OTHERS]),
+    st.lists(st.text(st.sampled_from("a-/,]>&;\"'\\n%20+{}<é\x00 "), max_size=4), min_size=6, max_size=6),
+    st.integers(0, 3),
+)
+def test_plain_values_are_read_as_all_values_are(template: tuple[Format, str], values: list[str], items: int) -> None:
+    text_format, source = template
+    parsed = Template.parse(source)
+    matcher = Matcher(parsed.nodes, text_format=text_format, options=parsed.options, source=source)
+    # Unescaped, so that much of it is no rendering of the template, or one of other values.
+    row = [{"a": values[2 + number], "b": values[5 - number]} for number in range(items)]
+    raw = Template.parse(source, options=TemplateOptions(escaping="raw"))
+    data = raw.render({"A": values[0], "B": values[1]}, items=row, context=text_format, known=KNOWN)
+    quick, full = matcher.read_plain(data), matcher.read_escaped(data)
+    if quick is not None:
+        assert isinstance(full, Told)
+        told = [
+            [[(list(row.texts), list(row.spans)) for row in rows] for rows in [one.rows, *one.joins]]
+            for one in (quick, full)
+        ]
+        assert told[0] == told[1]
 
 
 @given(st.sampled_from(UNAMBIGUOUS), texts, texts, rows)

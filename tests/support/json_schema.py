@@ -3,15 +3,17 @@
 from typing import Any, Final
 
 import jsonschema
+from jsonschema import validators
 
 
 class Schema:
-    """A schema of draft 2020-12 that is one."""
+    """A schema that is one, of the draft it names; draft 2020-12 if it names none."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        jsonschema.Draft202012Validator.check_schema(schema)
         # The library's own types lead into others that are not known.
-        self._validator: Final[Any] = jsonschema.Draft202012Validator(schema)
+        kind: Any = validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+        kind.check_schema(schema)
+        self._validator: Final[Any] = kind(schema, format_checker=kind.FORMAT_CHECKER)
 
     def accept(self, value: object) -> None:
         """Fail, naming the place, unless a value is valid."""

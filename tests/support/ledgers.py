@@ -1,12 +1,15 @@
-"""Ledgers of partners: honest ones of different policies, broken ones, and an HTTP endpoint that keeps one."""
+"""Ledgers of partners: honest ones of different policies, broken ones, and who keeps one: books, an HTTP endpoint."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
 
+from postback_conformance.ledger.play import Reply
+from postback_conformance.suite.probe import Recorded, read_probe
+from postback_sender import Event
 from postback_sender.notification import Notification, NotificationSource, parse_notification
 
 Values = Mapping[str, str]
@@ -171,6 +174,44 @@ class Floats(AddsDeltas):
         for payout in payouts:
             total += float(payout)
         return {**super().record(), "payout": repr(total)}
+
+
+class Books:
+    """A partner in memory, without a network, that keeps one ledger of its kind for each action."""
+
+    def __init__(self, kind: type[Ledger]) -> None:
+        self.kind = kind
+        self.ledgers: dict[str, Ledger] = {}
+
+    async def send(self, event: Event, *, lost: bool = False, at_once: int = 1) -> Sequence[Reply]:
+        return [self.take(event) for _ in range(at_once + lost)][lost:]
+
+    def take(self, event: Event) -> Reply:
+        ledger = self.ledgers.get(event.values["ActionId"], self.kind())
+        try:
+            ledger.take(event.values)
+        except PutOffError:
+            return Reply(False, "answered 503")
+        self.ledgers[event.values["ActionId"]] = ledger
+        return Reply(True, "answered 200")
+
+    async def recorded(self, action_id: str) -> Recorded | None:
+        ledger = self.ledgers.get(action_id)
+        return None if ledger is None else read_probe({"actions": {action_id: ledger.record()}}, action_id)
+
+    async def restart(self) -> None:
+        self.ledgers = dict(self.ledgers)
+
+
+class WipesTexts(AddsDeltas):
+    """Broken: adds up the deltas, and takes what a reversal says of all else for empty."""
+
+    def take(self, values: Values) -> None:
+        super().take(values)
+        self.texts = {"currency": "" if values["Status"] == "REVERSED" else "USD", "sub_id1": values["SubId1"]}
+
+    def record(self) -> Record:
+        return {**super().record(), **self.texts}
 
 
 class LedgerEndpoint:

@@ -1,19 +1,28 @@
 """A partner's endpoint that does everything right, with its ledger and probe, in four formats; a broken one overrides
-a step.
+a step. `conform` runs the suite against either.
 """
 
 import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import Collection, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import parse_qsl
 from xml.etree import ElementTree as ET
 
 from aiohttp import web
+
+from postback_conformance.suite.bench import Bench
+from postback_conformance.suite.catalogue import CASES
+from postback_conformance.suite.endpoint import Endpoint
+from postback_conformance.suite.probe import probe_at
+from postback_conformance.suite.reporting import select_cases
+from postback_conformance.suite.running import run_suite
+from postback_conformance.verdict import Verdict
+from postback_sender.notification import NotificationSource, parse_notification
 
 SECRET = "s3cret-of-a-partner"
 _TOKENS = {
@@ -117,7 +126,10 @@ class Partner:
         self.authorize(request)
         if request.content_type not in self.content_types:
             raise Refused(415, "another format, please")
-        values = self.values(request, body)
+        return self.checked(self.values(request, body))
+
+    def checked(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the values, if they are all that is needed."""
         try:
             if not values["action_id"]:
                 raise Refused(422, "which action?")
@@ -135,6 +147,10 @@ class Partner:
     def values(self, request: web.Request, body: bytes) -> Mapping[str, Any]:
         """Return what a request says."""
         _ = request
+        return self.parsed(body)
+
+    def parsed(self, body: bytes) -> Mapping[str, Any]:
+        """Return what a body says."""
         try:
             return dict(json.loads(body.decode("utf-8")))
         except (ValueError, TypeError, RecursionError) as error:
@@ -148,13 +164,23 @@ class Partner:
         """Show what was recorded."""
         return web.json_response(self.ledger.shown(request.query["id"]))
 
-    def application(self) -> web.Application:
-        """Return the application, one postback URL and one probe URL."""
+    def restart(self) -> None:
+        """Go on after a kill: nothing is lost, since what was answered had been recorded."""
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncGenerator[int]:
+        """Listen, with one postback URL and one probe URL; the port."""
         app = web.Application()
         for method in self.methods:
             app.router.add_route(method, "/postback", self.answer)
         app.router.add_get("/probe", self.probe)
-        return app
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            yield int(runner.addresses[0][1])
+        finally:
+            await runner.cleanup()
 
 
 class XmlPartner(Partner):
@@ -162,9 +188,8 @@ class XmlPartner(Partner):
 
     content_types = ("application/xml", "text/xml")
 
-    def values(self, request: web.Request, body: bytes) -> Mapping[str, Any]:
+    def parsed(self, body: bytes) -> Mapping[str, Any]:
         """Return the attributes of the root; a document type is refused before anything is unfolded."""
-        _ = request
         if b"<!DOCTYPE" in body:
             raise Refused(400, "no document types")
         try:
@@ -189,9 +214,8 @@ class FormPartner(Partner):
 
     content_types = ("application/x-www-form-urlencoded",)
 
-    def values(self, request: web.Request, body: bytes) -> Mapping[str, Any]:
+    def parsed(self, body: bytes) -> Mapping[str, Any]:
         """Return the fields."""
-        _ = request
         try:
             return dict(parse_qsl(body.decode("utf-8"), keep_blank_values=True))
         except ValueError as error:
@@ -206,13 +230,10 @@ def serving(partner: Partner) -> Generator[str]:
 
     async def run() -> None:
         state["loop"], state["stop"] = asyncio.get_running_loop(), asyncio.Event()
-        runner = web.AppRunner(partner.application(), access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        state["port"] = runner.addresses[0][1]
-        started.set()
-        await state["stop"].wait()
-        await runner.cleanup()
+        async with partner.listening() as port:
+            state["port"] = port
+            started.set()
+            await state["stop"].wait()
 
     thread = threading.Thread(target=asyncio.run, args=(run(),), daemon=True)
     thread.start()
@@ -222,3 +243,30 @@ def serving(partner: Partner) -> Generator[str]:
     finally:
         state["loop"].call_soon_threadsafe(state["stop"].set)
         thread.join(10)
+
+
+def conform(
+    partner: Partner,
+    settings: str = JSON_SETTINGS,
+    *,
+    only: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    probe: bool = True,
+    seed: int = 1,
+    max_examples: int = 2,
+) -> tuple[Verdict, ...]:
+    """Run cases against a partner, quickly."""
+    notification = parse_notification(NotificationSource(name="n.toml", text=settings), {})
+
+    async def restart() -> None:
+        partner.restart()
+
+    async def run(url: str) -> tuple[Verdict, ...]:
+        endpoint = Endpoint(url=url, restart=restart)
+        look = probe_at(url.replace("/postback", "/probe")) if probe else None
+        bench = Bench(endpoint, notification, probe=look, seed=seed, max_examples=max_examples, quick=True)
+        async with bench:
+            return (await run_suite(select_cases(CASES, only=only, skip=skip), bench)).verdicts
+
+    with serving(partner) as url:
+        return asyncio.run(run(url))

@@ -3,9 +3,10 @@
 import asyncio
 import os
 import secrets
+import shlex
 import sys
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -13,44 +14,39 @@ import typer
 from rich.table import Table
 
 from postback_conformance.cli.capture_options import RevealOption
-from postback_conformance.cli.consoles import people
+from postback_conformance.cli.case_keeping import CaseKeeper
+from postback_conformance.cli.case_progress import CaseProgress, stopping_at_ctrl_c
 from postback_conformance.cli.generating import keep_hypothesis_out_of_here
-from postback_conformance.cli.reporting import put_report, wanted_reports, write_report, write_reports
-from postback_conformance.cli.terminal import is_quiet, say, show
+from postback_conformance.cli.reporting import put_report, wanted_reports, write_reports
+from postback_conformance.cli.terminal import counted, say, show
 from postback_conformance.cli.trust import CaFileOption, InsecureOption, trusted
-from postback_conformance.curl_command import curl_command
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.judge import Judgement
-from postback_conformance.ledger.story import curl_lines, told
-from postback_conformance.redaction import hidden, redacted
-from postback_conformance.replaying import unfit
+from postback_conformance.lint.linting import lint_source
+from postback_conformance.redaction import hidden, redacted_target
 from postback_conformance.reports.formats import ReportFormat
-from postback_conformance.suite.bench import DEFAULT_EXAMPLES, Bench, Endpoint
+from postback_conformance.suite.bench import DEFAULT_EXAMPLES, Bench
 from postback_conformance.suite.case import Case
-from postback_conformance.suite.case_file import (
-    MAX_BYTES,
-    CaseFile,
-    case_of,
-    decode_case_file,
-    encode_case_file,
-    file_name,
-)
+from postback_conformance.suite.case_file import MAX_BYTES, CaseFile, case_of, decode_case_file
 from postback_conformance.suite.catalogue import CASES
-from postback_conformance.suite.probe import probe_at
+from postback_conformance.suite.endpoint import Endpoint
+from postback_conformance.suite.once_more import commands
+from postback_conformance.suite.probe import Probe, probe_at
 from postback_conformance.suite.reporting import select_cases, suite_report
-from postback_conformance.suite.running import ANSWERS, run_suite
-from postback_conformance.suite.state import LedgerFail
+from postback_conformance.suite.restarting import restart_by
+from postback_conformance.suite.running import ANSWERS, Stop, run_suite
 from postback_conformance.verdict import Fail, Level, Verdict
 from postback_receiver import new_event_loop
+from postback_sender import TargetError
+from postback_sender.delivery.origin import split_url
 from postback_sender.delivery.target import check_target
 from postback_sender.notification import NotificationSource, parse_notification
 from postback_sender.notification_file import read_source
-from postback_sender.replay.request import Destination
 
 _KIT_FAULT = 3
 _NOTHING = 4
-_LONGEST_COMMAND = 4000
-_MOST_COMMANDS = 10
+_STOPPED = 130
+_PLAIN = "accepts.documented-example"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -68,10 +64,18 @@ def _print_cases(wanted: bool) -> None:  # noqa: FBT001  typer hands it over lik
 
 
 def _conform(
-    url: Annotated[str, typer.Argument(metavar="URL", help="The endpoint under test.", show_default=False)],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="Where the endpoint under test takes postbacks.", show_default=False)
+    ],
     *,
     notification: Annotated[
-        Path | None, typer.Option("--notification", metavar="N.toml", help="What is sent.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--notification",
+            metavar="N.toml",
+            help="The settings of the postback, as at impact.com.",
+            show_default=False,
+        ),
     ] = None,
     replay: Annotated[
         Path | None,
@@ -83,7 +87,18 @@ def _conform(
     probe: Annotated[
         str | None,
         typer.Option(
-            "--probe", metavar="URL|module:function", help="Shows what the endpoint recorded; see docs/harness.md."
+            "--probe",
+            metavar="URL|module:function",
+            help="Shows what the endpoint recorded; without it, no case looks at money. See docs/harness.md.",
+        ),
+    ] = None,
+    restart: Annotated[
+        str | None,
+        typer.Option(
+            "--restart",
+            metavar="COMMAND",
+            help="Ends the endpoint the hard way and starts it again; see docs/harness.md.",
+            show_default=False,
         ),
     ] = None,
     only: Annotated[
@@ -92,12 +107,14 @@ def _conform(
     skip: Annotated[
         list[str] | None, typer.Option("--skip", metavar="GLOB", help="Not these cases; may be repeated.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="SHOULD counts, too.")] = False,
-    seed: Annotated[int | None, typer.Option("--seed", help="The same seed generates the same events.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="What only SHOULD be so counts as a finding, too.")] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="The same seed generates the same events; it is always told.")
+    ] = None,
     max_examples: Annotated[
         int, typer.Option("--max-examples", min=1, max=10_000, help="How many events a case generates.")
     ] = DEFAULT_EXAMPLES,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer examples and smaller bursts.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A few seconds: fewer examples, smaller bursts.")] = False,
     report: Annotated[
         list[str] | None,
         typer.Option(
@@ -124,14 +141,19 @@ def _conform(
         ReportFormat.TEXT
     ),
 ) -> None:
-    """Test an endpoint with postbacks of all kinds, good and bad. Exit code 1 on findings, 4 when nothing was tested.
+    """Test an endpoint with postbacks of all kinds, good and bad: does it lose money, count it twice, fall over?
 
-    Send to a test system only: actions are invented, and recorded there.
+    For example: postback conform http://127.0.0.1:8080/postback --notification n.toml --probe http://127.0.0.1:8080/probe
+
+    Send to a test system only: actions are invented, and recorded there. Exit code 1 on findings, 4 when nothing was
+    tested, 130 after Ctrl-C.
     """
     _ = list_cases
     wanted = wanted_reports(report or ())
-    if replay is not None and (notification is not None or only or skip):
-        raise ConformanceError("--replay says what to send and which case; leave --notification, --only and --skip out")
+    if replay is not None and (notification is not None or only or skip or seed is not None):
+        raise ConformanceError(
+            "--replay says what to send, which case and which seed; leave --notification, --only, --skip and --seed out"
+        )
     file = _read_case_file(replay) if replay is not None else None
     if file is not None:
         cases: tuple[Case, ...] = (case_of(file, CASES, name=str(replay)),)
@@ -140,95 +162,101 @@ def _conform(
         cases = select_cases(CASES, only=only or (), skip=skip or ())
         source, seed = read_source(notification), secrets.randbelow(2**32) if seed is None else seed
     else:
-        raise ConformanceError("what is to be sent? --notification N.toml says so, or --replay FILE")
+        raise ConformanceError(
+            "what is to be sent? --notification N.toml says so, the settings of the postback as at impact.com; "
+            "`postback conform --help` shows an example"
+        )
     keep_hypothesis_out_of_here()
     hosts = tuple(allow_host or ())
     check_target(url, allowed_hosts=hosts)
-    _let_probe_lie_here(probe)
     bench = Bench(
-        Endpoint(url=url, allowed_hosts=hosts, trust=trusted(insecure=insecure, ca_file=ca_file)),
+        Endpoint(
+            url=url,
+            allowed_hosts=hosts,
+            trust=trusted(insecure=insecure, ca_file=ca_file),
+            restart=restart_by(restart, split_url(url)[0][0]) if restart is not None else None,
+        ),
         parse_notification(source, os.environ),
-        probe=probe_at(probe, allowed_hosts=hosts) if probe is not None else None,
+        probe=_probe(probe, hosts) if probe is not None else None,
         seed=seed,
         max_examples=max_examples,
         quick=quick,
     )
-    say(f"seed {seed}: the same events again with --seed {seed}")
-    keeper = _CaseKeeper(bench, source, case_folder if file is None else None, url)
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        judgement = runner.run(_run(cases, bench, keeper))
+    whence = "of the case file" if file is not None else f"--seed {seed} generates the same events again"
+    say(f"seed {seed}: {whence}")
+    _warn_of_settings(source)
+    keeper = CaseKeeper(
+        bench,
+        source,
+        case_folder if file is None else None,
+        again=_again(url, bench, probe, restart),
+        reveal=reveal,
+    )
+    stop = Stop()
+    # Whatever a probe prints is not for whoever reads the report.
+    with redirect_stdout(sys.stderr), asyncio.Runner(loop_factory=new_event_loop) as runner:
+        judgement = runner.run(_run(cases, bench, keeper, stop))
     failing: tuple[Level, ...] = ("MUST", "SHOULD") if strict else ("MUST",)
     made = suite_report(judgement, cases, bench, failing=failing, hide=None if reveal else hidden)
     put_report(made, format, output)
     write_reports(made, wanted)
     if format is ReportFormat.TEXT:
-        for text in (*keeper.stories, *_commands(judgement, bench, keeper.told, reveal=reveal)):
+        for text in (*keeper.first_stories(), *commands(judgement, bench, keeper.told, reveal=reveal)):
             say(text)
     keeper.tell()
+    if stop.is_asked:
+        say("stopped by Ctrl-C: what was not run is told as such, and passes nothing")
+        raise typer.Exit(_STOPPED)
+    _advise(judgement, cases, failing, replay)
     code = conform_exit_code(judgement.verdicts, failing)
     if code == _NOTHING:
         raise SelectionError("nothing was tested: no case applies to these settings, with what is at hand")
     raise typer.Exit(code)
 
 
-class _CaseKeeper:
-    """Keeps each failing case as a file, and its story where it has one; `folder` None keeps no files."""
-
-    def __init__(self, bench: Bench, source: NotificationSource, folder: Path | None, url: str) -> None:
-        self.stories: list[str] = []
-        self.told: set[str] = set()
-        self._bench = bench
-        self._source = source
-        # What comes from the environment stays the name of a variable, in stories as in files.
-        self._shown = parse_notification(source, None)
-        self._folder = folder
-        self._url = url
-        self._files: list[Path] = []
-
-    def ended(self, case: Case, _verdicts: tuple[Verdict, ...], failures: tuple[Fail, ...]) -> None:
-        """Keep a case that failed."""
-        if not failures:
-            return
-        ledger = next((one for one in failures if isinstance(one, LedgerFail)), None)
-        story = ""
-        if ledger is not None:
-            story = told(ledger.steps, ledger.error.found, self._shown)
-            self.told.add(case.id)
-            self.stories.append(f"\n{case.id}, the story:\n{story}\n{curl_lines(ledger.steps, self._shown, self._url)}")
-        if self._folder is not None:
-            file = CaseFile(
-                case=case.id,
-                seed=self._bench.seed,
-                max_examples=self._bench.max_examples,
-                notification=self._source,
-                steps=ledger.steps if ledger is not None else (),
-                story=story,
-            )
-            path = self._folder / file_name(file)
-            write_report(path, encode_case_file(file))
-            self._files.append(path)
-
-    def tell(self) -> None:
-        """Say how each kept case is run again."""
-        for path in self._files:
-            say(f"case: {path}; again with: postback conform URL --replay {path}")
+def _advise(judgement: Judgement, cases: Sequence[Case], failing: Sequence[Level], replay: Path | None) -> None:
+    """Say what a reader of the report may want to know next."""
+    failed = [one for one in judgement.verdicts if one.outcome == "fail"]
+    if len(cases) > 1 and any(one.rule == _PLAIN for one in failed):
+        say(f"begin with {_PLAIN}: while a plain postback is not accepted, most of the rest fails with it")
+    if conform_exit_code(judgement.verdicts, failing):
+        return
+    if any(one.level == "SHOULD" for one in failed):
+        say("only SHOULD failed: that counts with --strict")
+    if replay is not None:
+        say(f"the case of {replay} passes")
 
 
-async def _run(cases: Sequence[Case], bench: Bench, keeper: _CaseKeeper) -> Judgement:
-    """Run the cases; on a terminal, a line tells how far it is."""
-    has_line = people.is_terminal and not is_quiet()
-    done = 0
-    with people.status("…") if has_line else nullcontext() as line:
+def _warn_of_settings(source: NotificationSource) -> None:
+    """Say what is wrong with the settings, for which no endpoint is to blame."""
+    wrong = [one for one in lint_source(source) if one.level == "MUST"]
+    if wrong:
+        first = wrong[0]
+        where = f"{first.file}, line {first.line}: " if first.line is not None else f"{first.file}: "
+        say(f"{where}{first.message}")
+        say(f"`postback lint` finds {counted(len(wrong), 'fault')} in these settings; the endpoint gets what they make")
 
-        def ended(case: Case, verdicts: tuple[Verdict, ...], failures: tuple[Fail, ...]) -> None:
-            nonlocal done
-            done += 1
-            keeper.ended(case, verdicts, failures)
-            if line is not None:
-                line.update(f"{done} of {len(cases)} cases, {bench.sent_count} requests")
 
+async def _run(cases: Sequence[Case], bench: Bench, keeper: CaseKeeper, stop: Stop) -> Judgement:
+    progress = CaseProgress(len(cases))
+
+    def ended(case: Case, verdicts: tuple[Verdict, ...], failures: tuple[Fail, ...]) -> None:
+        keeper.ended(case, failures)
+        progress.ended(case, verdicts)
+
+    with progress.shown(), stopping_at_ctrl_c(stop):
         async with bench:
-            return await run_suite(cases, bench, ended=ended)
+            return await run_suite(cases, bench, began=progress.began, ended=ended, stop=stop)
+
+
+def _again(url: str, bench: Bench, probe: str | None, restart: str | None) -> str:
+    """Return the command that runs a case file again, up to the file; a URL with secrets is left to whoever has it."""
+    words = ["postback", "conform", url if bench.endpoint_name == url else "URL"]
+    if probe is not None:
+        words += ["--probe", probe if redacted_target(probe) == probe else "URL"]
+    if restart is not None:
+        words += ["--restart", restart]
+    return shlex.join((*words, "--replay"))
 
 
 def _read_case_file(path: Path) -> CaseFile:
@@ -240,10 +268,14 @@ def _read_case_file(path: Path) -> CaseFile:
     return decode_case_file(data, name=str(path))
 
 
-def _let_probe_lie_here(probe: str | None) -> None:
-    """Let the probe's module lie in the folder of the command, as it may for other test tools."""
-    if probe is not None and "://" not in probe and str(Path.cwd()) not in sys.path:
+def _probe(place: str, hosts: Sequence[str]) -> Probe:
+    """Return the probe; its module may lie in the folder of the command, as it may for other test tools."""
+    if "://" not in place and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
+    try:
+        return probe_at(place, allowed_hosts=hosts)
+    except TargetError as error:
+        raise ConformanceError(f"--probe: {error}") from None
 
 
 def conform_exit_code(verdicts: Sequence[Verdict], failing: Sequence[Level]) -> int:
@@ -257,22 +289,3 @@ def conform_exit_code(verdicts: Sequence[Verdict], failing: Sequence[Level]) -> 
     if outcomes <= {"not_applicable"}:
         return _NOTHING
     return int(any(one.outcome in {"fail", "inconclusive"} and one.level in failing for one in verdicts))
-
-
-def _commands(judgement: Judgement, bench: Bench, told_already: Collection[str], *, reveal: bool) -> Iterator[str]:
-    """Yield, for the first failures, the command that sends the request again; secrets only if they are to be shown.
-
-    `told_already` are the cases of which there is nothing to add.
-    """
-    done = set(told_already)
-    for verdict in judgement.verdicts:
-        if verdict.outcome != "fail" or verdict.rule in done or not verdict.captures or len(done) == _MOST_COMMANDS:
-            continue
-        found = bench.captures(verdict.captures[-1:])
-        if not found or unfit(found[0]) is not None:
-            continue
-        done.add(verdict.rule)
-        capture = found[0] if reveal else redacted(found[0])
-        command = curl_command(capture, Destination.parse(bench.home)).decode("utf-8", "replace").rstrip()
-        if len(command) <= _LONGEST_COMMAND:
-            yield f"\n{verdict.rule}, once more:\n{command}"

@@ -48,7 +48,10 @@ class DeliveryReport:
     def attempted(self, postback: Postback, attempt: Attempt, step: Step) -> None:
         """Tell of the first failure of each kind at once: retries may take hours, and the reason is known now."""
         self._attempts += 1
-        if attempt.failure is None or (attempt.failure, attempt.status) in self._told:
+        # Whoever cut one off has been told what that means.
+        if attempt.failure is None or attempt.failure is Failure.CUT_OFF:
+            return
+        if (attempt.failure, attempt.status) in self._told:
             return
         self._told.add((attempt.failure, attempt.status))
         what = f"{attempt.failure} {attempt.status or ''}".strip()
@@ -93,7 +96,7 @@ class DeliveryReport:
                 wait = format_duration(until_ns - attempt.finished_ns)
             case _:
                 wait = "no time"
-        left = len(self._settings.retry.delays_ns) - attempt.number + 1
+        left = len(self._settings.retry.delays_ns) - attempt.counted + 1
         return f"next attempt in {wait}, up to {left} more (retry in the settings)"
 
 

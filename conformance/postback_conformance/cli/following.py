@@ -14,7 +14,6 @@ from postback_conformance.judge import Judgement, Judges, Notifications
 from postback_conformance.traffic import is_store_begun, notifications_of
 from postback_conformance.verdict import Verdict
 from postback_receiver import Capture, CaptureReader, Evictions, StoreError, open_store
-from postback_sender.notification import Notification
 
 # Often enough for a person who waits, and seldom enough to cost the receiver nothing.
 _POLL_S = 0.2
@@ -24,24 +23,27 @@ _MAKING_S = 2.0
 class Follower:
     """Judges what is in a store and what comes into it; `judgement` tells what came of it.
 
-    `make_judges` makes the judges of some settings; `tell` is handed each finding, with the capture it came with.
+    Without settings that are `given`, those in the store are taken. `make_judges` makes the judges of some settings;
+    `tell` is handed each finding, with the capture it came with; `following` knows which captures are ready.
     """
 
     def __init__(
         self,
         file: Path,
-        notification: Notification | None,
+        given: Notifications | None,
         *,
         make_judges: Callable[[Notifications], Judges],
         tell: Callable[[Capture, Verdict], None],
+        following: Following | None = None,
     ) -> None:
-        self.notifications: Notifications = notification or {}
+        self.notifications: Notifications = given or {}
+        self._is_given = given is not None
         self.evicted = 0
         self._file = file
         self._make_judges = make_judges
         self._tell = tell
         self._judges: Judges | None = None
-        self._following = Following(time.time_ns, time.monotonic_ns)
+        self._following = following or Following(time.time_ns, time.monotonic_ns)
 
     def until_stopped(self) -> None:
         """Go on until Ctrl-C or SIGTERM. Raises `StoreError` or `TrafficError` for what cannot be followed."""
@@ -52,7 +54,6 @@ class Follower:
             try:
                 say(f"following {self._file}; Ctrl-C ends it with a summary")
                 self._follow(store, stopped)
-                self.evicted = min(self._following.missed, store.evictions().captures)
             finally:
                 store.close()
 
@@ -81,25 +82,28 @@ class Follower:
                     raise
 
     def _follow(self, store: CaptureReader, stopped: threading.Event) -> None:
-        while self._judge(store, stopped, to_the_end=False):
+        while self.look(store, stopped.is_set):
             if stopped.wait(_POLL_S):
                 # What still waited for its answer is judged without.
-                self._judge(store, threading.Event(), to_the_end=True)
+                self.look(store, to_the_end=True)
                 return
 
-    def _judge(self, store: CaptureReader, stopped: threading.Event, *, to_the_end: bool) -> bool:
-        """Judge what is ready; return whether it came to its end."""
+    def look(
+        self, store: CaptureReader, is_stopped: Callable[[], bool] = lambda: False, *, to_the_end: bool = False
+    ) -> bool:
+        """Judge what is ready, all there is with `to_the_end`; return whether it came to its end."""
         numbered = store.numbered(after=self._following.after)
         with closing(self._following.ready(numbered, to_the_end=to_the_end)) as ready:
             for capture in ready:
                 for finding in self._judges_of(capture, store).see(capture):
                     self._tell(capture, finding)
-                if stopped.is_set():
+                if is_stopped():
                     return False
+        self.evicted = min(self._following.missed, store.evictions().captures)
         return True
 
     def _judges_of(self, capture: Capture, store: CaptureReader) -> Judges:
-        is_new = isinstance(self.notifications, Mapping) and capture.endpoint not in self.notifications
+        is_new = not self._is_given and capture.endpoint not in self._known()
         if self._judges is None:
             if is_new:
                 self.notifications = notifications_of(store.endpoints(), name=str(self._file))

@@ -1,6 +1,6 @@
 """`check`: judge captured traffic."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -85,6 +85,10 @@ def _check(
             "--notification", metavar="N.toml", help="What should have arrived. Default: what the store kept."
         ),
     ] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option("--endpoint", metavar="PATH", help="With --notification: judge the captures of this endpoint."),
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="GLOB", help="Only these rules; may be repeated.")
     ] = None,
@@ -137,13 +141,14 @@ def _check(
         baseline=_read_baseline(baseline),
         today=datetime.now(UTC).date(),
         reveal=reveal,
+        given=_given(notification, endpoint),
     )
     if write_baseline is not None and write_baseline.exists():
         raise ConformanceError(
             f"{write_baseline}: is there already, with what people wrote into it; "
             "name another file, with --baseline to take its reasons over"
         )
-    judged = checking.followed(notification, format) if follow else checking.judged(notification)
+    judged = checking.followed(format) if follow else checking.judged()
     put_report(judged, format, output)
     checking.tell_what_is_not_in(judged)
     write_reports(judged, wanted)
@@ -177,6 +182,7 @@ class _Checking:
         baseline: Baseline | None,
         today: date,
         reveal: bool,
+        given: Notifications | None,
     ) -> None:
         self.baseline = baseline
         self.today = today
@@ -189,17 +195,15 @@ class _Checking:
         self._fail_on = fail_on
         self._hide = None if reveal else hidden
         self._timelines: Timelines | None = None
+        self._given = given
+        self._endpoint: str | None = None
 
-    def judged(self, notification: Path | None) -> Report:
+    def judged(self) -> Report:
         """Judge what is in the file now."""
         with open_traffic(self._file) as traffic:
             if traffic.count == 0:
                 raise SelectionError(f"{self._file} holds no captures to judge")
-            settings: Notifications = (
-                load_notification(notification, None)
-                if notification
-                else notifications_of(traffic.settings, name=traffic.name)
-            )
+            settings = self._given or notifications_of(traffic.settings, name=traffic.name)
             self._timelines = Timelines(settings)
             judgement = judge(
                 traffic.read(),
@@ -211,11 +215,11 @@ class _Checking:
             )
             return self._report(judgement, traffic, settings, evictions().captures)
 
-    def followed(self, notification: Path | None, format: ReportFormat) -> Report:
+    def followed(self, format: ReportFormat) -> Report:
         """Judge what is in the store and what comes into it, until Ctrl-C; findings are told as they come."""
         follower = Follower(
             self._file,
-            load_notification(notification, None) if notification else None,
+            self._given,
             make_judges=self._judges,
             tell=self._telling(put if format is ReportFormat.TEXT else say),
         )
@@ -236,6 +240,14 @@ class _Checking:
         return Judges(notifications, self._rules, profile=self._profile.value, observe=self._observe)
 
     def _observe(self, evidence: Evidence) -> None:
+        if isinstance(self._given, Notification) and evidence.capture.endpoint is not None:
+            self._endpoint = self._endpoint or evidence.capture.endpoint
+            if evidence.capture.endpoint != self._endpoint:
+                raise ConformanceError(
+                    f"{self._file} holds captures of several endpoints, {self._endpoint} and "
+                    f"{evidence.capture.endpoint} among them; one notification is for one of them: say which with "
+                    f"--endpoint {self._endpoint}"
+                )
         if self._timelines is not None:
             self._timelines.observe(evidence)
 
@@ -253,7 +265,8 @@ class _Checking:
 
     def _report(self, judgement: Judgement, traffic: Traffic, settings: Notifications, evicted: int) -> Report:
         if not judgement.captures:
-            raise SelectionError(f"{self._file} holds no captures to judge")
+            of = f" of the endpoint {', '.join(map(str, self._given))}" if isinstance(self._given, Mapping) else ""
+            raise SelectionError(f"{self._file} holds no captures{of} to judge")
         self.found = judgement.verdicts
         if self.baseline is not None:
             judgement = self.baseline.judgement(judgement, self.today)
@@ -269,6 +282,16 @@ class _Checking:
             timeline=self._timelines.timeline if self._timelines else None,
             hide=self._hide,
         )
+
+
+def _given(notification: Path | None, endpoint: str | None) -> Notifications | None:
+    """Return the settings of the command line, for one endpoint or for whatever arrived; None to take the store's."""
+    if notification is None:
+        if endpoint is not None:
+            raise ConformanceError("--endpoint says what --notification is for, and there is none")
+        return None
+    loaded = load_notification(notification, None)
+    return loaded if endpoint is None else {endpoint: loaded}
 
 
 def _endpoints(settings: Notifications) -> frozenset[str | None]:

@@ -1,7 +1,7 @@
-"""`outbox list | log | retry | drop`: what `send` has accepted, what was tried, and what became of it."""
+"""`outbox list | log | retry | drop | purge`: what `send` has accepted, what was tried, and what became of it."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC
 from enum import StrEnum
@@ -21,10 +21,12 @@ from postback_sender.outbox.entry import LoggedAttempt, State
 from postback_sender.outbox.errors import EntryLookupError
 from postback_sender.outbox.sqlite_listing import ListedEntry, OutboxFile
 from postback_sender.postback import event_key
+from postback_sender.quantities import QuantityError, parse_duration
 
 DEFAULT_OUTBOX = Path(".postback/outbox.sqlite")
 
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
+_MEBIBYTE = 1024**2
 
 
 class _StateOption(StrEnum):
@@ -43,6 +45,15 @@ _STATES: dict[_StateOption, State] = {
     _StateOption.DROPPED: "dropped",
 }
 
+
+class _EndedOption(StrEnum):
+    """A state that something can have ended in."""
+
+    DELIVERED = "delivered"
+    GIVEN_UP = "given-up"
+    DROPPED = "dropped"
+
+
 OutboxOption = Annotated[Path, typer.Option("--outbox", metavar="FILE", help="The file `send` keeps its events in.")]
 _IdsArgument = Annotated[
     list[int] | None, typer.Argument(metavar="ID...", help="The entries, as `list` names them.", show_default=False)
@@ -51,11 +62,12 @@ _IdsArgument = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    outbox = typer.Typer(no_args_is_help=True, help="Look at what `send` has accepted, try it again, or drop it.")
+    outbox = typer.Typer(no_args_is_help=True, help="Look at what `send` has accepted, try it again, drop or purge it.")
     outbox.command("list")(_list)
     outbox.command("log")(_log)
     outbox.command("retry")(_retry)
     outbox.command("drop")(_drop)
+    outbox.command("purge")(_purge)
     app.add_typer(outbox, name="outbox")
 
 
@@ -92,7 +104,8 @@ def _log(
 ) -> None:
     """Show every attempt of one entry: when, how long after the one before, and its outcome.
 
-    An attempt that was cut (Ctrl-C twice, or a kill) has no end and is not in the log.
+    One that was cut off (Ctrl-C twice, or a kill) counts as no retry; after a kill, the next command that works on the
+    outbox puts it into the log.
     """
     file = OutboxFile(outbox)
     with _nothing_there():
@@ -109,10 +122,10 @@ def _log(
         for name in ("round", "attempt", "started (UTC)", "gap", "took", "outcome"):
             table.add_column(name, no_wrap=name != "outcome")
         for row in rows:
-            gap = "" if row["gap_ms"] is None else f"{row['gap_ms']} ms"
+            gap, took = ("" if row[name] is None else f"{row[name]} ms" for name in ("gap_ms", "took_ms"))
             outcome = " ".join(str(row[name]) for name in ("outcome", "status") if row[name] is not None)
             detail = f" ({row['detail']})" if row["detail"] else ""
-            _add(table, row["round"], row["number"], row["started_at"], gap, f"{row['took_ms']} ms", outcome + detail)
+            _add(table, row["round"], row["number"], row["started_at"], gap, took, outcome + detail)
         show(table)
     reason = f": {entry.reason}" if entry.reason else ""
     due = f", due {ns_to_iso(entry.due_ns)}" if entry.state == "waiting" else ""
@@ -150,6 +163,58 @@ def _drop(
     with _nothing_there():
         count = OutboxFile(outbox).drop(chosen, reason=f"dropped by hand at {ns_to_iso(time.time_ns())}")
     _tell(count, "dropped", f"nothing to drop: nothing waits in {outbox}")
+
+
+def _purge(
+    *,
+    older_than: Annotated[
+        str, typer.Option("--older-than", metavar="DURATION", help="Only what ended so long ago: 7d, 12h, 0s for all.")
+    ],
+    state: Annotated[
+        list[_EndedOption] | None,
+        typer.Option("--state", help="Only what ended like this. May be repeated. Default: all that has ended."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed, and remove nothing.")] = False,
+    outbox: OutboxOption = DEFAULT_OUTBOX,
+    format: FormatOption = Format.TEXT,
+) -> None:
+    """Remove what has ended from an outbox for good, with its log; what waits is never touched.
+
+    An entry has ended with its last attempt. The file gets smaller when a quarter of it or more is empty by then.
+    """
+    try:
+        before_ns = time.time_ns() - parse_duration(older_than)
+    except QuantityError as error:
+        raise ConformanceError(f"--older-than: {error}") from None
+    states: list[State] = [_STATES[_StateOption(one)] for one in state or _EndedOption]
+    file = OutboxFile(outbox)
+    had = file.counts()
+    done = None if dry_run else file.purge(before_ns, states=states)
+    counts = file.ended_before(before_ns, states=states) if done is None else done.counts
+    kept: dict[State, int] = {name: number - counts.get(name, 0) for name, number in had.items()}
+    if format is Format.JSON:
+        put_json(
+            {
+                "format": "postback-outbox-purge/1",
+                "dry_run": dry_run,
+                "purged": {name: counts.get(name, 0) for name in had},
+                "kept": kept,
+                "freed_bytes": done.freed_bytes if done else None,
+            }
+        )
+    verb = "would be purged" if dry_run else "purged"
+    number = sum(counts.values())
+    what = "1 entry" if number == 1 else f"{number} entries"
+    say(f"{what} {verb}{_by_state(counts)}; {sum(kept.values())} kept{_by_state(kept)}")
+    if done and done.freed_bytes:
+        say(f"the file is {done.freed_bytes / _MEBIBYTE:.1f} MiB smaller")
+    if done and done.obstacle:
+        say(f"the file keeps its size, for what is accepted next: {done.obstacle}")
+
+
+def _by_state(counts: Mapping[State, int]) -> str:
+    told = [f"{count} {name}" for name, count in counts.items() if count]
+    return f": {', '.join(told)}" if told else ""
 
 
 def _chosen(ids: Sequence[int] | None, *, all: bool) -> Sequence[int] | None:
@@ -221,27 +286,32 @@ def _as_row(entry: ListedEntry) -> dict[str, object]:
 
 
 def _log_rows(attempts: Sequence[LoggedAttempt]) -> list[dict[str, object]]:
-    """Return the attempts with what lies between them; a clock that was set back shows as a negative gap."""
-    before: LoggedAttempt | None = None
+    """Return the attempts with what lies between them; a clock that was set back shows as a negative gap.
+
+    Of an attempt whose end nobody saw there is neither an end nor a gap after it.
+    """
+    ended_at_ns: int | None = None
     rows: list[dict[str, object]] = []
     for attempt in attempts:
-        gap_ns = None if before is None else attempt.started_at_ns - before.finished_at_ns
+        started_at_ns, finished_at_ns = attempt.started_at_ns, attempt.finished_at_ns
         rows.append(
             {
                 "round": attempt.round,
                 "number": attempt.number,
-                "started_at": ns_to_iso(attempt.started_at_ns),
-                "finished_at": ns_to_iso(attempt.finished_at_ns),
-                "gap_ms": None if gap_ns is None else _milliseconds(gap_ns),
-                "took_ms": _milliseconds(attempt.finished_at_ns - attempt.started_at_ns),
+                "started_at": ns_to_iso(started_at_ns),
+                "finished_at": None if finished_at_ns is None else ns_to_iso(finished_at_ns),
+                "gap_ms": _milliseconds_between(ended_at_ns, started_at_ns),
+                "took_ms": _milliseconds_between(started_at_ns, finished_at_ns),
                 "outcome": attempt.failure or "delivered",
                 "status": attempt.status,
                 "detail": attempt.detail,
             }
         )
-        before = attempt
+        ended_at_ns = finished_at_ns
     return rows
 
 
-def _milliseconds(ns: int) -> float:
-    return round(ns / _NANOSECONDS_PER_MILLISECOND, 3)
+def _milliseconds_between(first_ns: int | None, second_ns: int | None) -> float | None:
+    if first_ns is None or second_ns is None:
+        return None
+    return round((second_ns - first_ns) / _NANOSECONDS_PER_MILLISECOND, 3)

@@ -1,7 +1,9 @@
 """One running receiver as the flags of `listen` want it: the server, its store, and what it sends on."""
 
+import asyncio
 import ipaddress
 import ssl
+import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -39,13 +41,17 @@ class Reception(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def receiving(
-    settings: ListenSettings, *, log: OperationLog, on_capture: Callable[[Capture], None]
+    settings: ListenSettings,
+    *,
+    log: OperationLog,
+    on_capture: Callable[[Capture], None],
+    on_arrival: Callable[[Capture], None] | None = None,
 ) -> AsyncGenerator[Reception]:
     """Receive for as long as the block lasts; ListenError, StoreError or TlsError when that cannot be."""
     if reason := why_no_relay(settings):
         raise ConformanceError(f"--forward-mode relay: the server behind answers, and {reason}; leave one of them out")
     async with AsyncExitStack() as stack:
-        store = open_store_of(settings)
+        store = await open_store_of(settings)
         stack.callback(store.close)
         forward = settings.forward
         forwarder = await _open_forwarder(settings, forward, log, stack) if forward else None
@@ -58,7 +64,7 @@ async def receiving(
             ssl_context=_tls_context(settings),
             reuse_port=settings.workers > 1,
             max_body_bytes=settings.max_body_bytes,
-            on_arrival=forwarder.take if forwarder and not is_relay else None,
+            on_arrival=_both(on_arrival, forwarder.take if forwarder and not is_relay else None),
             on_capture=on_capture,
             relay=forwarder.relay if forwarder and is_relay else None,
         )
@@ -66,6 +72,19 @@ async def receiving(
         if forwarder and leads_to(forwarder.to.origin.host, forwarder.to.origin.port, settings.host, server.port):
             raise ConformanceError("--forward-to leads back to the capture port: everything would go round for ever")
         yield Reception(server=server, store=store, forwarder=forwarder)
+
+
+def _both(
+    one: Callable[[Capture], None] | None, other: Callable[[Capture], None] | None
+) -> Callable[[Capture], None] | None:
+    if one is None or other is None:
+        return one or other
+
+    def tell(capture: Capture) -> None:
+        one(capture)
+        other(capture)
+
+    return tell
 
 
 async def _open_forwarder(
@@ -77,9 +96,39 @@ async def _open_forwarder(
     return await stack.enter_async_context(new_forwarder(forward, settings.run_name, log))
 
 
-def open_store_of(settings: ListenSettings) -> SqliteStore:
-    """Open the store of a receiver, which is made when it is missing; StoreError when that cannot be."""
-    return SqliteStore(settings.store, durability=settings.durability, retention=settings.retention)
+async def open_store_of(settings: ListenSettings) -> SqliteStore:
+    """Open the store of a receiver, which is made when it is missing; StoreError when that cannot be.
+
+    A file that another program keeps locked is waited for; whoever is cancelled meanwhile does not wait.
+    """
+    loop = asyncio.get_running_loop()
+    opened: asyncio.Future[SqliteStore] = loop.create_future()
+
+    def settle(outcome: SqliteStore | Exception) -> None:
+        if isinstance(outcome, Exception):
+            if not opened.done():
+                opened.set_exception(outcome)
+        elif opened.done():
+            outcome.close()
+        else:
+            opened.set_result(outcome)
+
+    def open_it() -> None:
+        outcome: SqliteStore | Exception
+        try:
+            outcome = SqliteStore(settings.store, durability=settings.durability, retention=settings.retention)
+        except Exception as error:  # noqa: BLE001 -- whoever waits is told
+            outcome = error
+        try:
+            loop.call_soon_threadsafe(settle, outcome)
+        except RuntimeError:
+            # The loop has ended, and with it whoever waited.
+            if isinstance(outcome, SqliteStore):
+                outcome.close()
+
+    # SQLite waits in one piece. A thread of the loop's own would be waited for at its end.
+    threading.Thread(target=open_it, name="store opening", daemon=True).start()
+    return await opened
 
 
 def ca_file_of(settings: ListenSettings) -> Path:

@@ -99,7 +99,7 @@ async def _run(
 async def _in_this_process(
     settings: ListenSettings, watcher: Watcher, operation: Operation, log: OperationLog
 ) -> AsyncGenerator[int]:
-    async with receiving(settings, log=log, on_capture=watcher.arrived) as reception:
+    async with receiving(settings, log=log, on_capture=watcher.arrived, on_arrival=watcher.began) as reception:
         operation.store, operation.numbers = reception.store, reception.metrics
         operation.listeners = lambda: int(reception.server.is_listening)
         yield reception.server.port
@@ -110,7 +110,7 @@ async def _supervised(
     settings: ListenSettings, watcher: Watcher, operation: Operation, log: OperationLog
 ) -> AsyncGenerator[int]:
     # The store is opened before any worker does it, so that one process alone makes it.
-    with closing(open_store_of(settings)) as store, closing(await reserve(settings.host, settings.port)) as held:
+    with closing(await open_store_of(settings)) as store, closing(await reserve(settings.host, settings.port)) as held:
         port: int = held.getsockname()[1]
         orders = to_frame(replace(settings, port=port))
         workers = Workers(orders, settings.workers, log=log, on_capture=watcher.arrived)

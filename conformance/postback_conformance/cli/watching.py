@@ -25,7 +25,10 @@ _CATCH_UP_S = 0.05
 
 
 class Watcher:
-    """Takes captures in the order their answers left; judges those of endpoints that have a notification."""
+    """Takes captures in the order their answers left; judges those of endpoints that have a notification.
+
+    That happens in the order in which they began, as far as `began` is told of them.
+    """
 
     def __init__(
         self, endpoints: Iterable[EndpointFile], log: OperationLog, *, puts_captures: bool, reveal: bool
@@ -42,6 +45,11 @@ class Watcher:
     def judges_something(self) -> bool:
         """Whether any endpoint says what should arrive."""
         return self._live is not None
+
+    def began(self, capture: Capture) -> None:
+        """Note a capture before it is answered."""
+        if self._live is not None and self._log.shows(logging.WARNING):
+            self._live.began(capture)
 
     def arrived(self, capture: Capture) -> None:
         """Tell a capture, and what is wrong with it."""

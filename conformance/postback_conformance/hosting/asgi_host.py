@@ -1,6 +1,7 @@
 """Serves an ASGI callable (Starlette, FastAPI, Django): HTTP and lifespan of ASGI 3.0, without WebSocket."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias, cast
@@ -10,13 +11,14 @@ from aiohttp import ClientPayloadError, web
 from multidict import CIMultiDict
 
 from postback_conformance.hosting.hosted import ENDS_WITHIN_S, STARTS_WITHIN_S, HostingError
-from postback_conformance.hosting.serving import listening
+from postback_conformance.hosting.serving import answering, listening, tell_to_continue
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 AsgiApp: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
+_logger = logging.getLogger(__name__)
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _READ_BYTES = 64 * 1024
 
@@ -29,7 +31,7 @@ async def listening_asgi(app: AsgiApp) -> AsyncGenerator[str]:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         return await _Exchange(request).run(app, state)
 
-    async with _lifespan(app, state), listening(web.ServerRunner(web.Server(answer, access_log=None))) as url:
+    async with _lifespan(app, state), listening(answering(answer)) as url:
         yield url
 
 
@@ -39,12 +41,17 @@ class _Exchange:
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
         self._response: web.StreamResponse | None = None
-        self._is_read = False
+        self._is_begun = self._is_read = self._is_answered = False
         self._ended = asyncio.Event()
 
     async def run(self, app: AsgiApp, state: dict[str, Any]) -> web.StreamResponse:
         try:
             await app(_scope(self._request, state), self._receive, self._send)
+        except Exception:
+            if not self._is_answered:
+                raise
+            # Starlette answers with 500, and raises then. The connection is as good as before.
+            _logger.exception("the ASGI application failed after it had answered")
         finally:
             self._ended.set()
         if self._response is None:
@@ -57,6 +64,9 @@ class _Exchange:
             await self._ended.wait()
             return {"type": "http.disconnect"}
         try:
+            if not self._is_begun and self._response is None:
+                self._is_begun = True
+                await tell_to_continue(self._request)
             body = await self._request.content.read(_READ_BYTES)
         except (ClientPayloadError, ConnectionError, asyncio.IncompleteReadError):
             self._is_read = True
@@ -68,7 +78,8 @@ class _Exchange:
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._response = web.StreamResponse(
-                status=message["status"], headers=_fields(cast("Iterable[tuple[bytes, bytes]]", message["headers"]))
+                status=message["status"],
+                headers=_fields(cast("Iterable[tuple[bytes, bytes]]", message.get("headers", ()))),
             )
             await self._response.prepare(self._request)
         elif message["type"] == "http.response.body":
@@ -78,6 +89,7 @@ class _Exchange:
                 await self._response.write(body)
             if not message.get("more_body", False):
                 await self._response.write_eof()
+                self._is_answered = True
                 self._ended.set()
 
 

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 from aiohttp import ClientPayloadError, web
 from multidict import CIMultiDict
 
-from postback_conformance.hosting.serving import MAX_BODY_BYTES, listening
+from postback_conformance.hosting.serving import MAX_BODY_BYTES, answering, listening, tell_to_continue
 
 Environ: TypeAlias = dict[str, Any]
 WsgiApp: TypeAlias = Callable[[Environ, Callable[..., object]], Iterable[bytes]]
@@ -38,7 +38,7 @@ async def listening_wsgi(app: WsgiApp) -> AsyncGenerator[str]:
         return await asyncio.get_running_loop().run_in_executor(pool, _answered, app, _environ(request, body))
 
     try:
-        async with listening(web.ServerRunner(web.Server(answer, access_log=None))) as url:
+        async with listening(answering(answer)) as url:
             yield url
     finally:
         # One that hangs is not waited for.
@@ -46,6 +46,7 @@ async def listening_wsgi(app: WsgiApp) -> AsyncGenerator[str]:
 
 
 async def _body(request: web.BaseRequest) -> bytes | None:
+    await tell_to_continue(request)
     pieces = bytearray()
     async for piece in request.content.iter_any():
         pieces += piece

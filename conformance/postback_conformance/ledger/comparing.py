@@ -1,6 +1,7 @@
 """What a partner recorded, beside what must be recorded: the differences, and what they look like."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal, Protocol
 
@@ -11,8 +12,10 @@ from postback_conformance.wire_money import UNITS
 
 _CENT: Final = Decimal("0.01")
 _MOST_DIGITS: Final = 40
+_MOST_LETTERS: Final = 80
 
-Field = Literal["record", "status", "payout", "amount", "answer"]
+RECORD: Final = "record"
+ANSWER: Final = "answer"
 
 
 class Record(Protocol):
@@ -24,13 +27,22 @@ class Record(Protocol):
     def payout(self) -> Decimal | None: ...
     @property
     def amount(self) -> Decimal | None: ...
+    @property
+    def currency(self) -> str | None: ...
+    @property
+    def event_date(self) -> str | None: ...
+    @property
+    def texts(self) -> Mapping[str, str]: ...
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure of an action that is not what it must be; `looks_like` says how that comes about, where it shows."""
+    """One field of an action that is not what it must be; `looks_like` says how that comes about, where it shows.
+
+    `field` is named as by the probe, or `RECORD` when there is none at all, or `ANSWER` when an update is not taken.
+    """
 
     action: str
-    field: Field
+    field: str
     expected: str
     actual: str
     looks_like: str = ""
@@ -41,7 +53,7 @@ def differences(
 ) -> tuple[Difference, ...]:
     """Return where the record of an action is wrong for certain, after these arrivals."""
     if record is None:
-        return (Difference(action=action, field="record", expected="the action recorded", actual="nothing"),)
+        return (Difference(action=action, field=RECORD, expected="the action recorded", actual="nothing"),)
     found: list[Difference] = []
     if expected.status is not None and record.status is not None and expected.status != record.status:
         found.append(Difference(action=action, field="status", expected=expected.status, actual=record.status))
@@ -49,7 +61,39 @@ def differences(
         found.append(_of_money(action, "payout", expected.payout, record.payout, arrivals))
     if expected.amount is not None and record.amount is not None and expected.amount != record.amount:
         found.append(_of_money(action, "amount", expected.amount, record.amount, arrivals))
+    found += (
+        Difference(action=action, field=field, expected=wanted, actual=actual)
+        for field, wanted, actual in _texts(expected, record)
+    )
     return tuple(found)
+
+
+def _texts(expected: Expected, record: Record) -> Iterator[tuple[str, str, str]]:
+    """Yield the texts that are recorded otherwise than all updates told them, with what they must be."""
+    currency = expected.texts.get("Currency")
+    if currency is not None and record.currency is not None and currency != record.currency:
+        yield "currency", currency, _quoted(record.currency)
+    date = expected.texts.get("EventDate")
+    if date is not None and record.event_date is not None and not _is_same_instant(date, record.event_date):
+        yield "event_date", f"{date}, in any zone", _quoted(record.event_date)
+    wanted = {name.lower(): text for name, text in expected.texts.items()}
+    for field, actual in record.texts.items():
+        text = wanted.get(field.replace("_", "").lower())
+        if text is not None and text != actual:
+            yield field, _quoted(text), _quoted(actual)
+
+
+def _is_same_instant(told: str, recorded: str) -> bool:
+    """Tell whether two dates are the same instant, as far as both are instants; the date's form is for other cases."""
+    try:
+        one, other = datetime.fromisoformat(told), datetime.fromisoformat(recorded)
+    except ValueError:
+        return True
+    return one.tzinfo is None or other.tzinfo is None or one == other
+
+
+def _quoted(text: str) -> str:
+    return ascii(text if len(text) <= _MOST_LETTERS else f"{text[:_MOST_LETTERS]}…")
 
 
 def is_comparable(expected: Expected, record: Record | None) -> bool:

@@ -5,7 +5,8 @@ payout and amount, so the updates of an action are moves of a walk from nothing 
 be made of them ends in the same point, the ledger must stand there. Asserted is this, and no more:
 
 - the money, when it is certain where the walk ends; the status, when all updates that lead there tell the same one;
-- the figures of an APPROVED action, which are final.
+- the figures of an APPROVED action, which are final;
+- where the money is certain, the texts that all its updates told alike: currency, date, sub ids.
 
 Never asserted, because nobody can know it, or only who guesses well: whether an update that arrived twice was made
 twice, when that decides where the walk ends (created, reversed, restored with the same figures); anything while an
@@ -20,7 +21,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from postback_conformance.held_tokens import held_names
+from postback_conformance.held_tokens import held_names, held_tokens
 from postback_conformance.walks import NOTHING, Move, Point, is_walk
 from postback_conformance.wire_money import UNITS, wire_money
 from postback_sender.notification import Notification
@@ -30,25 +31,27 @@ T = TypeVar("T")
 _MOST_UPDATES: Final = 64
 """Updates of one action that are weighed; more are left undecided, so that the time for it is bounded."""
 
-MISSING: Final = "the updates that arrived make no walk from nothing: one is missing in between"
+MISSING: Final = "an update is missing that was made before one that arrived"
 REPEATED: Final = "an update arrived more than once; whether it was also made more than once decides where it ends"
 UNREADABLE: Final = "a figure cannot be read as money"
 UNORDERED: Final = "the template leaves the deltas out, so nothing tells in which order the updates were made"
 SAME_FIGURES: Final = "updates that lead to the same figures tell different ones"
 TOO_MANY: Final = f"more than {_MOST_UPDATES} updates"
+_KEPT: Final = ("Currency", "EventDate")
 UNPLACED: Final = frozenset({MISSING, REPEATED, UNORDERED})
 """Why an endpoint may not be able to tell where an action stands."""
 REFUSED: Final = "an update was answered with an error; whether it was recorded all the same is not known"
 
 
 class Tells(msgspec.Struct, frozen=True, kw_only=True):
-    """Which figures a notification's templates tell."""
+    """Which figures a notification's templates tell, and the names of the tokens that tell of texts and dates."""
 
     status: bool
     payout: bool
     amount: bool
     delta_payout: bool
     delta_amount: bool
+    texts: tuple[str, ...] = ()
 
     @property
     def payout_moves(self) -> bool:
@@ -77,6 +80,11 @@ def tells(notification: Notification) -> Tells:
         amount="Amount" in names,
         delta_payout="DeltaPayout" in names,
         delta_amount="DeltaAmount" in names,
+        texts=tuple(
+            token.name
+            for token in held_tokens(notification)
+            if token.name in _KEPT or (token.type == "text" and not token.values and not token.format)
+        ),
     )
 
 
@@ -108,19 +116,32 @@ def update_of(values: Mapping[str, str], told: Tells) -> Update:
     return Update(status, payout, amount, *points)
 
 
-class Arrival(msgspec.Struct, frozen=True, gc=False):
-    """An update that was taken. `made` is its place among the updates of its action as they were made, from 0."""
+def texts_of(values: Mapping[str, str], told: Tells) -> Mapping[str, str]:
+    """Return the texts that the values of an event tell by templates that tell so much, without empty ones."""
+    return {name: text for name in told.texts if (text := values.get(name))}
+
+
+class Arrival(msgspec.Struct, frozen=True):
+    """An update that was taken. `made` is its place among the updates of its action as they were made, from 0.
+
+    `texts` are those it told, by token; see `texts_of`.
+    """
 
     update: Update
     made: int
+    texts: Mapping[str, str] = {}
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
-    """What the ledger must say of an action: it must be there, and None is what nobody can know, as `why` says."""
+    """What the ledger must say of an action: it must be there, and None is what nobody can know, as `why` says.
+
+    `texts` holds texts by token, the date of the event among them.
+    """
 
     status: str | None = None
     payout: Decimal | None = None
     amount: Decimal | None = None
+    texts: Mapping[str, str] = {}
     why: tuple[str, ...] = ()
 
     @property
@@ -141,6 +162,7 @@ def expected(arrivals: Sequence[Arrival], told: Tells) -> Expected:
         status=_agreed([one.status for one in last], why) if told.status else None,
         payout=_money(_agreed([one.payout for one in last], why)) if told.payout else None,
         amount=_money(_agreed([one.amount for one in last], why)) if told.amount else None,
+        texts=_agreed_texts(arrivals),
         why=tuple(sorted(why)),
     )
 
@@ -154,6 +176,9 @@ def _last(arrivals: Sequence[Arrival], told: Tells) -> list[Update] | str:
         return approved
     if not told.order:
         return approved or _newest(arrivals)
+    if len({arrival.made for arrival in arrivals}) <= max(arrival.made for arrival in arrivals):
+        # What came may look complete without: reversed and restored in between, with the same figures.
+        return MISSING
     moves = _moves(updates)
     if moves is None:
         return UNREADABLE
@@ -207,6 +232,12 @@ def _agreed(values: Sequence[T | None], why: set[str]) -> T | None:
     if values[0] is None:
         why.add(UNREADABLE)
     return values[0]
+
+
+def _agreed_texts(arrivals: Sequence[Arrival]) -> dict[str, str]:
+    """Return the texts that all updates tell alike: where they differ, nobody knows which one is the newest."""
+    first, *others = (arrival.texts for arrival in arrivals)
+    return {name: text for name, text in first.items() if all(other.get(name) == text for other in others)}
 
 
 def _money(units: int | None) -> Decimal | None:

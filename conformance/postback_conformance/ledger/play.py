@@ -8,9 +8,20 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
-from postback_conformance.ledger.comparing import Difference, Record, differences, is_comparable
-from postback_conformance.ledger.model import REFUSED, UNPLACED, Arrival, Expected, Tells, expected, tells, update_of
+from postback_conformance.ledger.comparing import ANSWER, Difference, Record, differences, is_comparable
+from postback_conformance.ledger.model import (
+    REFUSED,
+    UNPLACED,
+    Arrival,
+    Expected,
+    Tells,
+    expected,
+    tells,
+    texts_of,
+    update_of,
+)
 from postback_conformance.ledger.step import Restart, Send, Step
 from postback_sender.event import Event
 from postback_sender.notification import Notification
@@ -56,9 +67,12 @@ class LedgerError(Exception):
 
 
 class Play:
-    """One script on its way: what was done, what arrived, what was refused."""
+    """One script on its way: what was done, what arrived, what was refused.
 
-    def __init__(self, notification: Notification, partner: Partner) -> None:
+    Without `texts` only status and money are compared.
+    """
+
+    def __init__(self, notification: Notification, partner: Partner, *, texts: bool = True) -> None:
         self.steps: list[Step] = []
         self.compared = 0
         """Comparisons in which something was certain, and told by the probe."""
@@ -66,9 +80,12 @@ class Play:
         """How often something could not be known, by the reason."""
         self._notification = notification
         self._partner = partner
-        self._tells: Tells = tells(notification)
+        told = tells(notification)
+        self._tells: Tells = told if texts else replace(told, texts=())
         self._arrivals: dict[str, list[Arrival]] = {}
         self._refused: dict[str, list[Send]] = {}
+        # What was certain of an action after so many arrivals.
+        self._expected: dict[str, tuple[int, Expected]] = {}
 
     async def take(self, step: Step) -> None:
         """Do one step and compare; raises `LedgerError` when the ledger is wrong."""
@@ -109,7 +126,11 @@ class Play:
         """Return what is certain of an action now."""
         if self._refused.get(key):
             return Expected(why=(REFUSED,))
-        return expected(self._arrivals[key], self._tells)
+        arrivals = self._arrivals[key]
+        known = self._expected.get(key)
+        if known is None or known[0] != len(arrivals):
+            known = self._expected[key] = (len(arrivals), expected(arrivals, self._tells))
+        return known[1]
 
     async def _send(self, step: Send) -> bool:
         """Send once; tell whether it was taken. A refusal of what could be placed is a `LedgerError`."""
@@ -134,7 +155,8 @@ class Play:
         return False
 
     def _arrival(self, step: Send) -> Arrival:
-        return Arrival(update_of(step.event.values, self._tells), step.made)
+        values = step.event.values
+        return Arrival(update_of(values, self._tells), step.made, texts_of(values, self._tells))
 
     def _can_be_placed(self, key: str, arrival: Arrival) -> bool:
         """Tell whether it is certain where an action stands with one update more."""
@@ -159,13 +181,13 @@ class Play:
             raise LedgerError(self.steps, found)
 
     def _fail_by_answer(self, key: str, detail: str) -> None:
-        difference = Difference(action=key, field="answer", expected="the update taken", actual=detail)
+        difference = Difference(action=key, field=ANSWER, expected="the update taken", actual=detail)
         raise LedgerError(self.steps, (difference,))
 
 
-async def play(notification: Notification, partner: Partner, steps: Sequence[Step]) -> Play:
-    """Do all steps and what belongs to the end; raises `LedgerError` when the ledger is wrong."""
-    run = Play(notification, partner)
+async def play(notification: Notification, partner: Partner, steps: Sequence[Step], *, texts: bool = True) -> Play:
+    """Do all steps and what belongs to the end, see `Play`; raises `LedgerError` when the ledger is wrong."""
+    run = Play(notification, partner, texts=texts)
     for step in steps:
         await run.take(step)
     await run.end()

@@ -1,16 +1,17 @@
 """A script of steps as people read it: what happened in words, and each request as a line for a shell."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Final
 from urllib.parse import urlsplit
 
 from postback_conformance.curl_command import curl_command
-from postback_conformance.ledger.comparing import Difference
+from postback_conformance.ledger.comparing import ANSWER, RECORD, Difference, money_text
 from postback_conformance.ledger.model import Tells, Update, update_of
 from postback_conformance.ledger.step import Restart, Send, Step
 from postback_conformance.redaction import redacted
-from postback_conformance.walks import NOTHING
-from postback_conformance.wire_money import point_text
+from postback_conformance.walks import NOTHING, Point
+from postback_conformance.wire_money import UNITS
 from postback_receiver import Capture
 from postback_sender.delivery.request import request_bytes
 from postback_sender.notification import Notification
@@ -31,7 +32,7 @@ def told(steps: Sequence[Step], found: Sequence[Difference], notification: Notif
     lines = [f"{number:>3}. {text}" for number, text in enumerate(_in_words(steps[:MOST_TOLD], notification), 1)]
     if len(steps) > MOST_TOLD:
         lines.append(f"     … and {len(steps) - MOST_TOLD} more steps")
-    return "\n".join((*lines, *map(difference_text, found)))
+    return "\n".join((*lines, *(difference_text(one, steps) for one in found)))
 
 
 def in_one_line(steps: Sequence[Step], notification: Notification) -> str:
@@ -41,20 +42,24 @@ def in_one_line(steps: Sequence[Step], notification: Notification) -> str:
     return "; ".join(_in_words(steps, notification))
 
 
-def difference_text(difference: Difference) -> str:
-    """Return a difference as one sentence."""
-    if difference.field == "record":
-        return f"Then the action {difference.action} must be recorded, and the probe knows nothing of it."
-    if difference.field == "answer":
-        return f"The endpoint must take this update of {difference.action}: {difference.actual}."
-    text = f"Then the {difference.field} of {difference.action} must be {difference.expected}, not {difference.actual}"
+def difference_text(difference: Difference, steps: Sequence[Step]) -> str:
+    """Return a difference after these steps as one sentence."""
+    is_alone = len(_actions(steps)) < 2
+    of_action = "" if is_alone else f" of {difference.action}"
+    if difference.field == RECORD:
+        name = "it" if is_alone else f"the action {difference.action}"
+        return f"Then {name} must be recorded, and the probe knows nothing of it."
+    if difference.field == ANSWER:
+        return f"The endpoint must take this update{of_action}: {difference.actual}."
+    text = f"Then the {difference.field}{of_action} must be {difference.expected}, not {difference.actual}"
     return f"{text}: that is {difference.looks_like}." if difference.looks_like else f"{text}."
 
 
-def curl_lines(steps: Sequence[Step], shown: Notification, url: str) -> str:
+def curl_lines(steps: Sequence[Step], shown: Notification, url: str, *, reveal: bool = False) -> str:
     """Return the requests of a story for a shell, to the endpoint at `url`.
 
-    `shown` are settings to show: whatever they hold stands in the lines, except for what is named like a secret.
+    `shown` are settings to show: whatever they hold stands in the lines, except for what is named like a secret, unless
+    it is to be revealed.
     """
     parts = urlsplit(url)
     to = Destination.parse(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
@@ -63,7 +68,8 @@ def curl_lines(steps: Sequence[Step], shown: Notification, url: str) -> str:
         if isinstance(step, Restart):
             lines.append(f"# {number}. now start the endpoint anew\n")
             continue
-        command = curl_command(_request(step, shown, url), to).decode("utf-8", "backslashreplace")
+        request = _request(step, shown, url)
+        command = curl_command(request if reveal else redacted(request), to).decode("utf-8", "backslashreplace")
         if step.lost:
             lines.append(f"# {number}. twice: the first answer was lost\n{command}{command}")
         elif step.at_once > 1:
@@ -83,7 +89,7 @@ def _request(step: Send, shown: Notification, url: str) -> Capture:
         for name, _, value in (line.partition(": ") for line in head[1:])
         if name.lower() != "content-length"
     )
-    capture = Capture(
+    return Capture(
         id="",
         endpoint=None,
         received_at_ns=0,
@@ -96,11 +102,10 @@ def _request(step: Send, shown: Notification, url: str) -> Capture:
         headers=headers,
         body=postback.body,
     )
-    return redacted(capture)
 
 
 def _in_words(steps: Sequence[Step], notification: Notification) -> Iterator[str]:
-    known: set[str] = set()
+    is_alone = len(_actions(steps)) < 2
     seen: dict[tuple[str, int], int] = {}
     newest: dict[str, int] = {}
     for number, step in enumerate(steps, 1):
@@ -108,13 +113,12 @@ def _in_words(steps: Sequence[Step], notification: Notification) -> Iterator[str
             yield "the endpoint is started anew"
             continue
         key = event_key(step.event)
-        name = "it" if len(known) == 1 and key in known else f"action {key}"
-        known.add(key)
+        name = "" if is_alone else f"action {key}: "
         before = seen.setdefault((key, step.made), number)
         text = (
-            f"{name}: {_what(step, notification)}"
+            f"{name}{_what(step, notification)}"
             if before == number
-            else f"{name}: the postback of step {before} comes again"
+            else f"{name}the postback of step {before} comes again"
         )
         if before == number and step.made < newest.get(key, -1):
             text += ", but its postback comes late"
@@ -124,6 +128,10 @@ def _in_words(steps: Sequence[Step], notification: Notification) -> Iterator[str
         if step.at_once > 1:
             text += f"; its postback comes {step.at_once} times at the same moment"
         yield text
+
+
+def _actions(steps: Iterable[Step]) -> set[str]:
+    return {event_key(step.event) for step in steps if isinstance(step, Send)}
 
 
 def _what(step: Send, notification: Notification) -> str:
@@ -143,9 +151,14 @@ def _verb(made: int, update: Update) -> str:
 
 
 def _figures(update: Update) -> str:
-    """Say from where to where the figures went; payout of amount."""
+    """Say from where to where the figures went."""
     if update.start is None or update.end is None:
         return ""
     if update.start == NOTHING:
-        return f" at {point_text(*update.end)}"
-    return f" from {point_text(*update.start)} to {point_text(*update.end)}"
+        return f" with {_point(update.end)}"
+    return f" from {_point(update.start)} to {_point(update.end)}"
+
+
+def _point(point: Point) -> str:
+    payout, amount = (money_text(Decimal(units) / UNITS) for units in point)
+    return f"payout {payout}, amount {amount}"

@@ -1,23 +1,37 @@
 """The endpoint suite as tests: one item for each case."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, cast, get_args
+from typing import Final, Literal, TypeAlias, get_args
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from postback_conformance.driving import run_on_a_thread
 from postback_conformance.errors import ConformanceError, SelectionError
-from postback_conformance.export import ExportCount, ExportFormat, exported
 from postback_conformance.hosting.hosted import Hosted
 from postback_conformance.judge import Judgement
 from postback_conformance.ledger.story import curl_lines, told
-from postback_conformance.redaction import hidden
+from postback_conformance.pytest_plugin.asked import (
+    Given,
+    Told,
+    folders,
+    given_to,
+    in_pytest,
+    number,
+    replay,
+    selected_by,
+    several,
+    switch,
+    text,
+    told_of,
+)
+from postback_conformance.pytest_plugin.endpoint_under_test import probe_of
 from postback_conformance.reports.formats import ReportFormat, written
-from postback_conformance.suite.bench import DEFAULT_EXAMPLES, Bench, Endpoint
+from postback_conformance.suite.bench import DEFAULT_EXAMPLES, Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.case_file import (
     MAX_BYTES,
@@ -28,31 +42,19 @@ from postback_conformance.suite.case_file import (
     file_name,
 )
 from postback_conformance.suite.catalogue import CASES
-from postback_conformance.suite.probe import CallableProbe, Probe, ProbeFunction, probe_at
+from postback_conformance.suite.endpoint import Endpoint
+from postback_conformance.suite.once_more import commands
+from postback_conformance.suite.probe import Probe
 from postback_conformance.suite.reporting import select_cases, suite_report
 from postback_conformance.suite.running import run_suite
 from postback_conformance.suite.state import LedgerFail
-from postback_conformance.verdict import Fail, Level, OutcomeName, Verdict
+from postback_conformance.verdict import Fail, Level, Verdict
 from postback_sender import SenderError
-from postback_sender.notification import Notification, NotificationSource, parse_notification
-from postback_sender.notification_file import read_source
-
-Given: TypeAlias = Notification | str | Path
-"""Settings of a notification: the record, or the file they stand in."""
+from postback_sender.notification import parse_notification
 
 FailOn: TypeAlias = Literal["must", "should", "info"]
 
-_MOST_COMMANDS: Final = 3
-# The gravest first.
-_GRAVITY: Final[tuple[OutcomeName, ...]] = ("error", "fail", "inconclusive", "not_applicable")
 _LEVELS: Final[tuple[Level, ...]] = ("MUST", "SHOULD", "INFO")
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What a test tells of: the settings, and their text where they came from a file."""
-
-    notification: Notification
-    source: NotificationSource | None = None
 
 
 class Again(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,12 +64,64 @@ class Again(msgspec.Struct, frozen=True, kw_only=True):
     file: CaseFile
 
 
-def chosen_cases(only: Sequence[str], skip: Sequence[str]) -> tuple[Case, ...]:
-    """Return the cases to run; a pattern that matches none is an error of usage."""
+def case_ids(item: pytest.Function) -> list[str]:
+    """Return the cases that a test is made for; what is misspelt is told before anything runs, and once."""
+    config = item.config
     try:
-        return select_cases(CASES, only=only, skip=skip)
-    except SelectionError as error:
-        raise pytest.UsageError(f"postback: {error}") from None
+        _settings(config)
+        if file := replay(config):
+            return [again(file).case.id]
+        only = several(config, "only") or selected_by(item, "only")
+        chosen = select_cases(CASES, only=only, skip=[*several(config, "skip"), *selected_by(item, "skip")])
+    except (pytest.UsageError, SelectionError) as error:
+        # The one that pytest shows without a traceback of its own.
+        raise pytest.Collector.CollectError(f"postback: {error}") from None
+    return [case.id for case in chosen]
+
+
+def asked_case(
+    request: pytest.FixtureRequest, hosted: Hosted, notification: Given | None, probe: object
+) -> "PostbackCase":
+    """Return the case of a test, as everything that is asked for has it."""
+    item: pytest.Item = request.node
+    config = request.config
+    known = again(file) if (file := replay(config)) else None
+    given = known.file.notification if known else given_to(item, notification)
+    if given is None:
+        pytest.fail(
+            "there is no notification to test with: override the fixture postback_notification, mark the test "
+            '@pytest.mark.postback("notification.toml"), or give --postback-notification',
+            pytrace=False,
+        )
+    settings = _settings(config)
+    if known:
+        settings = replace(settings, seed=known.file.seed, max_examples=known.file.max_examples, quick=False)
+    try:
+        told_by, looked_at = told_of(given, folders(item)), probe_of(config, probe)
+    except (SenderError, ConformanceError) as error:
+        raise pytest.fail.Exception(in_pytest(str(error)), pytrace=False) from None
+    return PostbackCase(
+        known.case if known else case_named(request.param),
+        hosted,
+        told_by,
+        looked_at,
+        settings=settings,
+        # As record_property does, which warns where JUnit's stricter schema knows no properties of a test.
+        record=lambda name, value: item.user_properties.append((name, value)),
+    )
+
+
+def _settings(config: pytest.Config) -> "Settings":
+    # There is no cache with -p no:cacheprovider.
+    cache = getattr(config, "cache", None)
+    return Settings(
+        seed=number(config, "seed") or 0,
+        max_examples=number(config, "max-examples", least=1),
+        quick=switch(config, "quick"),
+        failing=failing_levels(text(config, "fail-on") or "must", strict=switch(config, "strict")),
+        allowed_hosts=tuple(several(config, "allow-host")),
+        folder=None if cache is None else cache.mkdir("postback-cases"),
+    )
 
 
 def case_named(case_id: str) -> Case:
@@ -87,32 +141,12 @@ def again(path: Path) -> Again:
         raise pytest.UsageError(f"--postback-replay: {path}: {error.strerror}; expected a case file") from None
 
 
-def told_of(given: Given | NotificationSource, folders: Sequence[Path]) -> Told:
-    """Return the settings; the path of a file may be relative to any of the folders."""
-    if isinstance(given, Notification):
-        return Told(notification=given)
-    if not isinstance(given, NotificationSource):
-        places = [folder / given for folder in folders]
-        given = read_source(next((place for place in places if place.is_file()), places[0]))
-    return Told(notification=parse_notification(given, os.environ), source=given)
-
-
-def fail_on(text: str) -> FailOn:
-    """Return the least level whose findings fail a test."""
-    if text.lower() not in get_args(FailOn):
-        raise pytest.UsageError(f"--postback-fail-on: expected {', '.join(get_args(FailOn))}, got {text!r}")
-    return cast("FailOn", text.lower())
-
-
-def probe_of(given: object, allowed_hosts: Sequence[str]) -> Probe | None:
-    """Return the probe: a URL, `module:function`, or a function; None for none."""
-    if given is None:
-        return None
-    if isinstance(given, str):
-        return probe_at(given, allowed_hosts=allowed_hosts)
-    if not callable(given):
-        raise pytest.UsageError(f"postback_probe: expected a URL, module:function or a function, got {given!r:.100}")
-    return CallableProbe(cast("ProbeFunction", given))
+def failing_levels(least: str, *, strict: bool) -> tuple[Level, ...]:
+    """Return the levels that fail a test: from MUST down to the least; `strict` is that of `postback conform`."""
+    if least.lower() not in get_args(FailOn):
+        raise pytest.UsageError(f"--postback-fail-on: expected {', '.join(get_args(FailOn))}, got {least!r}")
+    count = 1 + get_args(FailOn).index(least.lower())
+    return _LEVELS[: max(count, 2) if strict else count]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,8 +155,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     max_examples: int | None
     quick: bool
-    fail_on: FailOn
-    strict: bool
+    failing: tuple[Level, ...]
+    """The levels that fail a test; what is wrong on others is an expected failure."""
     allowed_hosts: tuple[str, ...]
     folder: Path | None
     """Where a case that fails is kept."""
@@ -155,24 +189,22 @@ class PostbackCase:
         """Run the case: it returns when the endpoint stood it, and fails, skips or marks the test otherwise."""
         __tracebackhide__ = True
         bench, judgement = run_on_a_thread(self._run)
-        worst = self._worst(judgement.verdicts)
+        verdicts = judgement.verdicts
+        bad = [one for one in verdicts if one.outcome in {"error", "fail", "inconclusive"}]
+        # What could not be told counts like a failure, as in `conform`: the endpoint, or the probe, did not answer, and
+        # a skipped test is green.
+        fatal = [one for one in bad if one.outcome == "error" or one.level in self._settings.failing]
+        deciding = (fatal or bad or verdicts)[0]
         self._record("postback_case", self.id)
         self._record("postback_level", self.level)
-        self._record("postback_outcome", worst.outcome if worst else "pass")
+        self._record("postback_outcome", deciding.outcome)
         self._record("postback_seed", bench.seed)
-        if worst is None:
-            return
-        if worst.outcome == "not_applicable":
-            pytest.skip(f"not applicable: {worst.message}")
-        if worst.outcome == "inconclusive" and not self._settings.strict:
-            pytest.skip(f"inconclusive: {worst.message}")
-        if worst.outcome == "fail" and worst.level not in self._failing:
-            pytest.xfail(f"{worst.level}: {worst.message}")
-        pytest.fail("\n".join(self._lines(judgement, bench)), pytrace=False)
-
-    @property
-    def _failing(self) -> tuple[Level, ...]:
-        return _LEVELS[: _LEVELS.index(cast("Level", self._settings.fail_on.upper())) + 1]
+        if fatal:
+            pytest.fail("\n".join(self._lines(judgement, bench)), pytrace=False)
+        if bad:
+            pytest.xfail(f"{deciding.level} {deciding.outcome}: {deciding.message}")
+        if deciding.outcome == "not_applicable":
+            pytest.skip(f"not applicable: {in_pytest(deciding.message)}")
 
     async def _run(self) -> tuple[Bench, Judgement]:
         settings = self._settings
@@ -189,13 +221,8 @@ class PostbackCase:
     def _ended(self, _case: Case, _verdicts: tuple[Verdict, ...], failures: tuple[Fail, ...]) -> None:
         self._ledger = next((one for one in failures if isinstance(one, LedgerFail)), None)
 
-    def _worst(self, verdicts: Sequence[Verdict]) -> Verdict | None:
-        """Return the verdict that decides about the test, None when all is well."""
-        bad = [one for one in verdicts if one.outcome in _GRAVITY]
-        return min(bad, key=lambda one: (_GRAVITY.index(one.outcome), _LEVELS.index(one.level)), default=None)
-
     def _lines(self, judgement: Judgement, bench: Bench) -> Iterator[str]:
-        report = suite_report(judgement, [self.case], bench, failing=self._failing)
+        report = suite_report(judgement, [self.case], bench, failing=self._settings.failing)
         yield written(report, ReportFormat.TEXT, version=version("postback-kit")).decode().strip()
         story = ""
         if self._ledger is not None:
@@ -204,18 +231,18 @@ class PostbackCase:
             if self._told.source is not None:
                 shown = parse_notification(self._told.source, None)
             story = told(self._ledger.steps, self._ledger.error.found, shown)
-            yield f"\nThe story:\n{story}\n\n{curl_lines(self._ledger.steps, shown, self._endpoint.url)}"
-        elif captures := bench.captures({each for one in judgement.verdicts for each in one.captures}):
-            pieces = exported(captures[:_MOST_COMMANDS], ExportFormat.CURL, hide=hidden, count=ExportCount())
-            yield "\n".join(["\nTo send it again:", *(piece.decode("utf-8", "replace") for piece in pieces)])
-        yield f"seed {bench.seed}: run it again with --postback-seed={bench.seed}"
+            yield f"\nThe story:\n{story}\n\n{curl_lines(self._ledger.steps, shown, self._endpoint.url).rstrip()}"
+        told_already = {self.id} if self._ledger is not None else ()
+        yield from commands(judgement, bench, told_already)
+        yield f"\nseed {bench.seed}: run it again with --postback-seed={bench.seed}"
         if path := self._kept(bench, story):
-            yield f"or with --postback-replay={path}, or `postback conform {self._endpoint.url} --replay {path}`"
+            # An endpoint that was hosted for the test is gone by then, and its URL with it.
+            yield f"or with --postback-replay={path}, or `postback conform URL --replay {path}`"
 
-    def _kept(self, bench: Bench, story: str) -> Path | None:
-        """Keep the case in a file, and return where."""
+    def _kept(self, bench: Bench, story: str) -> str:
+        """Keep the case in a file, and return its path as a shell takes it; "" where there is none."""
         if self._told.source is None or self._settings.folder is None:
-            return None
+            return ""
         file = CaseFile(
             case=self.id,
             seed=bench.seed,
@@ -226,4 +253,5 @@ class PostbackCase:
         )
         path = self._settings.folder / file_name(file)
         path.write_bytes(encode_case_file(file))
-        return path
+        here = Path.cwd()
+        return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

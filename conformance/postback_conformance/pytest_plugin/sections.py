@@ -7,19 +7,36 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+import pytest
+
+from postback_conformance.errors import ConformanceError
 from postback_conformance.export import ExportCount, ExportFormat, exported
 from postback_conformance.judge import judge
 from postback_conformance.places import place_of
+from postback_conformance.pytest_plugin.asked import Given, folders, given_to, told_of
 from postback_conformance.redaction import hidden
 from postback_conformance.rules import RULES
 from postback_receiver import Capture
 from postback_receiver.receiver import ReceiverBase
 from postback_receiver.summary import one_line
+from postback_sender import SenderError
 from postback_sender.notification import Notification
 
 _MOST_LINES: Final = 20
 _MOST_COMMANDS: Final = 3
 _MOST_FINDINGS: Final = 20
+
+
+def sections_of(item: pytest.Item, receivers: Sequence[ReceiverBase]) -> list[tuple[str, str]]:
+    """Return the sections of a test that failed; it is judged by its notification, if it has one."""
+    fixture: Given | None = getattr(item, "funcargs", {}).get("postback_notification")
+    given = given_to(item, fixture)
+    try:
+        notification = told_of(given, folders(item)).notification if given else None
+    except (SenderError, ConformanceError) as error:
+        # The test has failed already, and pytest itself must not.
+        return [*sections(receivers), ("postback findings", f"not judged: {error}")]
+    return [*sections(receivers, notification)]
 
 
 def sections(receivers: Sequence[ReceiverBase], notification: Notification | None = None) -> Iterator[tuple[str, str]]:
@@ -32,16 +49,6 @@ def sections(receivers: Sequence[ReceiverBase], notification: Notification | Non
             yield "postback findings, as `postback check` has them", "\n".join(_findings(captures, notification))
         if captures:
             yield "postback requests, to send them again", _commands(captures[-_MOST_COMMANDS:])
-
-
-def finding_count(receivers: Sequence[ReceiverBase], notification: Notification) -> int:
-    """Return how many findings there are against what the receivers captured."""
-    return sum(
-        one.count
-        for receiver in receivers
-        for one in judge(receiver.captures(), notification, RULES).verdicts
-        if one.outcome == "fail"
-    )
 
 
 def _listed(captures: Sequence[Capture]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from postback_sender.quantities import NANOSECONDS_PER_SECOND, format_duration
 # Room above the highest of peak and limit, so that neither is drawn on the edge.
 _HEADROOM: Final = 1.2
 # Labels nearer than this to the one before would be written over it.
-_LABEL_PERCENT: Final = 14
+_LABEL_PERCENT: Final = 18
 
 
 class PacingChart(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,8 +154,8 @@ def _steps(line: Line) -> Iterator[str]:
     for index, attempt in enumerate(line.attempts):
         if line.left_out and index == last:
             yield _counted(line.left_out, "more attempt")
-        gap = "" if not index else "later " if attempt.gap_ns is None else f"after {seconds(attempt.gap_ns)} "
-        yield f"{gap}{_answered(attempt)}"
+        gap = "" if not index else " later" if attempt.gap_ns is None else f" after {seconds(attempt.gap_ns)}"
+        yield f"{_answered(attempt)}{gap}"
 
 
 def _kind(attempt: Attempt) -> str:

@@ -6,6 +6,7 @@ from typing import Final, Literal
 import msgspec
 
 from postback_conformance.reports.report import LEVELS, Finding, Group, Report
+from postback_conformance.reports.wording import wording
 from postback_conformance.verdict import Verdict
 
 Kind = Literal["error", "fail", "inconclusive", "remark", "pass", "not_applicable"]
@@ -84,6 +85,9 @@ def mood(report: Report) -> Kind:
         return "error"
     if broken(report):
         return "fail"
+    if report.about.subject == "endpoint" and report.inconclusive:
+        # There it means that the endpoint or its probe did not answer.
+        return "inconclusive"
     return "pass" if report.passed else "inconclusive"
 
 
@@ -91,17 +95,33 @@ def headline(report: Report) -> str:
     """Return the whole in one line, without a mark or a full stop."""
     remarks = remarks_of(report)
     more = f", {_counted(remarks, 'remark')}" if remarks else ""
+    words = wording(report.about.subject)
     match mood(report):
         case "error":
             return "The kit itself failed"
         case "fail":
             groups = broken(report)
             rules = len({group.first.rule for group in groups})
-            return f"{_counted(rules, 'rule')} broken, {_counted(sum(one.count for one in groups), 'finding')}{more}"
-        case "pass":
-            return f"No rule was broken{more}"
+            tested = _counted(rules, words.tested)
+            return f"{tested} {words.broken}, {_counted(sum(one.count for one in groups), 'finding')}{more}"
+        case _ if report.passed:
+            untold = report.counts["inconclusive"] if report.about.subject == "endpoint" else 0
+            return f"{words.unbroken}{f', {untold} could not be told' if untold else ''}{more}"
         case _:
             return f"Nothing could be told{more}"
+
+
+def own_template(report: Report) -> str:
+    """Return how many findings the notification's own template is to blame for, empty when it is for none."""
+    groups = broken(report)
+    caused = sum(finding.verdict.count for group in groups for finding in group.findings if finding.verdict.cause)
+    if not caused:
+        return ""
+    if caused == sum(group.count for group in groups):
+        what = "All of them are" if caused > 1 else "It is"
+    else:
+        what = f"{caused} of them {'are' if caused > 1 else 'is'}"
+    return f"{what} the notification's own doing: its template, which the sender only filled in."
 
 
 def by_rule(groups: Iterable[Group]) -> list[tuple[str, list[Group]]]:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import jinja2
 import msgspec
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from postback_conformance.printable import printable
 from postback_conformance.reports.charts import line_chart, pacing_chart
@@ -18,9 +18,11 @@ from postback_conformance.reports.grouping import (
     counts_by_kind,
     headline,
     mood,
+    own_template,
 )
-from postback_conformance.reports.report import MAX_EXHIBITS, SUBJECTS, Group, Report
+from postback_conformance.reports.report import MAX_EXHIBITS, NOT_TO_BLAME, SUBJECTS, Group, Report
 from postback_conformance.reports.terminal import place_in_words
+from postback_conformance.reports.wording import wording
 from postback_conformance.rule import Rule
 
 # The page of any traffic stays under a few megabytes, which a browser opens at once; what is left out is said.
@@ -54,6 +56,8 @@ def html_report(report: Report) -> bytes:
         "under_test": SUBJECTS[report.about.subject],
         "symbols": SYMBOLS,
         "words": WORDS,
+        "wording": wording(report.about.subject),
+        "everything": wording(report.about.subject).everything,
         "counts": counts_by_kind(report),
         "headline": headline(report),
         "mood": mood(report),
@@ -61,6 +65,9 @@ def html_report(report: Report) -> bytes:
         "sections_left_out": len(found) - len(sections),
         "anchors": {section.id: section.anchor for section in sections},
         "max_exhibits": MAX_EXHIBITS,
+        "not_to_blame": NOT_TO_BLAME,
+        "own_template": own_template(report),
+        "advice": _advice,
         "place_in_words": place_in_words,
         "actions": actions[:_MOST_ACTIONS],
         "actions_left_out": max(0, len(actions) - _MOST_ACTIONS),
@@ -101,6 +108,15 @@ def _section(report: Report, rule: str, groups: list[Group], index: int) -> Rule
         groups_left_out=max(0, len(groups) - _MOST_ENDPOINTS),
         count=sum(group.count for group in groups),
     )
+
+
+def _advice(text: str) -> Markup:
+    """Return advice with what stands between backticks as code; one without a partner is a backtick."""
+    parts = printable(text, keep="\n\t").split("`")
+    if len(parts) % 2 == 0:
+        parts[-2:] = ["`".join(parts[-2:])]
+    told = (Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts))
+    return Markup("").join(told)
 
 
 def _shown(value: object) -> object:

@@ -7,11 +7,11 @@ from xml.etree import ElementTree as ET
 
 from postback_conformance.printable import printable
 from postback_conformance.reports.grouping import WORDS
-from postback_conformance.reports.report import SEVERITY, SUBJECTS, Finding, Group, Report
+from postback_conformance.reports.report import NOT_TO_BLAME, SEVERITY, SUBJECTS, Finding, Group, Report
+from postback_conformance.reports.wording import wording
 
 # Of one rule at one endpoint: a build server shows them in a box.
 _MOST_TOLD: Final = 20
-_ALL: Final = "all captures"
 
 
 def junit_report(report: Report) -> bytes:
@@ -21,7 +21,8 @@ def junit_report(report: Report) -> bytes:
     not apply are skipped test cases, each with its reason.
     """
     suites = [_suite(report, endpoint, list(groups)) for endpoint, groups in _by_endpoint(report)]
-    root = ET.Element("testsuites", {"name": "postback check"} | _totals(suites, "tests", "failures", "errors"))
+    name = f"postback {wording(report.about.subject).command}"
+    root = ET.Element("testsuites", {"name": name} | _totals(suites, "tests", "failures", "errors"))
     root.extend(suites)
     ET.indent(root)
     written: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
@@ -37,7 +38,8 @@ def _by_endpoint(report: Report) -> Iterator[tuple[str | None, Iterable[Group]]]
 
 
 def _suite(report: Report, endpoint: str | None, groups: list[Group]) -> ET.Element:
-    suite = ET.Element("testsuite", {"name": _text(endpoint or _ALL)})
+    everything = wording(report.about.subject).everything
+    suite = ET.Element("testsuite", {"name": _text(endpoint or everything)})
     properties = ET.SubElement(suite, "properties")
     for name, value in _properties(report, endpoint):
         ET.SubElement(properties, "property", {"name": name, "value": _text(value)})
@@ -57,7 +59,8 @@ def _properties(report: Report, endpoint: str | None) -> Iterator[tuple[str, str
     about = report.about
     yield "under test", SUBJECTS[about.subject]
     yield "source", about.source
-    yield "profile", about.profile
+    if about.subject == "sender":
+        yield "profile", about.profile
     if about.seed is not None:
         yield "seed", str(about.seed)
     for one in about.under_test:
@@ -66,7 +69,8 @@ def _properties(report: Report, endpoint: str | None) -> Iterator[tuple[str, str
 
 
 def _case(report: Report, rule: str, endpoint: str | None, groups: list[Group]) -> ET.Element:
-    case = ET.Element("testcase", {"name": rule, "classname": f"postback.{_text(endpoint or _ALL)}", "time": "0"})
+    everything = wording(report.about.subject).everything
+    case = ET.Element("testcase", {"name": rule, "classname": f"postback.{_text(endpoint or everything)}", "time": "0"})
     # A rule that failed for good says nothing else; one that broke down may have found something before.
     for group in groups:
         first = group.first
@@ -115,8 +119,9 @@ def _told_of(finding: Finding) -> str:
         one.message,
         *([f"expected: {one.expected}"] if one.expected else ()),
         *([f"got: {one.actual}"] if one.actual else ()),
+        *([f"to blame: {NOT_TO_BLAME}"] if one.cause else ()),
         *([f"action: {finding.action}"] if finding.action else ()),
-        *([f"capture: {one.captures[-1]}"] if one.captures else ()),
+        *([f"{wording(one.subject).evidence}: {one.captures[-1]}"] if one.captures else ()),
         *([f"what to do: {one.fix}"] if one.fix else ()),
     ]
     return "\n".join(lines)

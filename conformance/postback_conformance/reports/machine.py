@@ -7,7 +7,7 @@ import msgspec
 
 from postback_conformance.baseline import StaleEntry
 from postback_conformance.reports.report import Finding, Report, UnderTest
-from postback_conformance.verdict import Level, OutcomeName, Subject, Where
+from postback_conformance.verdict import Cause, Level, OutcomeName, Subject, Where
 
 FORMAT: Final = "postback-verdicts/1"
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -19,8 +19,9 @@ class VerdictEntry(msgspec.Struct, frozen=True, kw_only=True):
     `endpoint` is the path prefix of the endpoint that was judged, null when there was only one set of settings.
     `captures` are the ids of the evidence, the capture the finding is about last. `action` is the id of its action,
     null when nobody can tell. `baseline` is the reason for which a failure is excused, empty when it is not. `count` is
-    how many findings an entry stands for: of very many, only the first are told one by one. `fingerprint` is the same
-    for the same finding in the same captures.
+    how many findings an entry stands for: of very many, only the first are told one by one. `cause` is `notification`
+    where its own template is to blame and the sender is not, else empty. `fingerprint` is the same for the same finding
+    in the same captures.
     """
 
     rule: str
@@ -35,6 +36,7 @@ class VerdictEntry(msgspec.Struct, frozen=True, kw_only=True):
     captures: tuple[str, ...]
     where: Where
     fix: str
+    cause: Cause
     baseline: str
     count: int
     fingerprint: str
@@ -208,6 +210,7 @@ def _entry(finding: Finding) -> VerdictEntry:
         captures=one.captures,
         where=one.where,
         fix=one.fix,
+        cause=one.cause,
         baseline=one.baseline,
         count=one.count,
         fingerprint=finding.fingerprint,

@@ -19,7 +19,8 @@ from postback_conformance.reports.grouping import (
     headline,
     mood,
 )
-from postback_conformance.reports.report import SUBJECTS, Finding, Group, Report
+from postback_conformance.reports.report import NOT_TO_BLAME, SUBJECTS, Finding, Group, Report
+from postback_conformance.reports.wording import wording
 
 # GitHub takes 1 MiB from a step, and people take less.
 MAX_BYTES: Final = 256 * 1024
@@ -64,7 +65,7 @@ def _entity(letters: str) -> str:
 
 
 def _parts(report: Report) -> Iterator[str]:
-    yield f"## {SYMBOLS[mood(report)]} Postback check: {headline(report)}\n"
+    yield f"## {SYMBOLS[mood(report)]} Postback {wording(report.about.subject).command}: {headline(report)}\n"
     yield _about(report)
     yield _counts(report)
     if report.errors:
@@ -72,7 +73,7 @@ def _parts(report: Report) -> Iterator[str]:
         yield from _reasons(report.errors)
     if report.failures:
         yield "\n### Findings\n"
-        yield from _table(report.failures)
+        yield from _table(report.failures, wording(report.about.subject).tested.capitalize())
         yield from _actions(by_action(broken(report)))
         for group in report.failures[:_MOST_DETAILS]:
             yield _details(group, report)
@@ -96,16 +97,19 @@ def _parts(report: Report) -> Iterator[str]:
 
 def _about(report: Report) -> str:
     about = report.about
-    words = [
+    words = wording(about.subject)
+    told = [
         f"Under test: {SUBJECTS[about.subject]}.",
-        f"{_counted(report.captures, 'capture')} from {_code(about.source)},",
-        f"profile {about.profile}" + (f", seed {about.seed}" if about.seed is not None else "") + ".",
+        f"{_counted(report.captures, words.evidence)} {words.origin} {_code(about.source)}"
+        + words.profile(about.profile)
+        + (f", seed {about.seed}" if about.seed is not None else "")
+        + ".",
     ]
     if report.left_out:
-        words.append(f"{report.left_out} more were not judged: no endpoint with settings took them.")
+        told.append(f"{report.left_out} more were not judged: no endpoint with settings took them.")
     if report.evicted:
-        words.append(f"{report.evicted} had been evicted from the store before.")
-    return " ".join(words) + "\n"
+        told.append(f"{report.evicted} had been evicted from the store before.")
+    return " ".join(told) + "\n"
 
 
 def _counts(report: Report) -> str:
@@ -115,8 +119,8 @@ def _counts(report: Report) -> str:
     return " · ".join(told) + "\n"
 
 
-def _table(groups: tuple[Group, ...]) -> Iterator[str]:
-    yield "| Rule | Level | Endpoint | Findings | First |\n|---|---|---|---:|---|"
+def _table(groups: tuple[Group, ...], tested: str) -> Iterator[str]:
+    yield f"| {tested} | Level | Endpoint | Findings | First |\n|---|---|---|---:|---|"
     for group in groups[:_MOST_ROWS]:
         first = group.first
         yield (
@@ -156,10 +160,11 @@ def _details(group: Group, report: Report) -> str:
 def _one(finding: Finding) -> str:
     one = finding.verdict
     facts = [
+        *([NOT_TO_BLAME] if one.cause else ()),
         *([f"expected {_short(one.expected)}"] if one.expected else ()),
         *([f"got {_code(one.actual)}"] if one.actual else ()),
         *([f"action {_code(finding.action)}"] if finding.action else ()),
-        *([f"capture {_code(one.captures[-1])}"] if one.captures else ()),
+        *([f"{wording(one.subject).evidence} {_code(one.captures[-1])}"] if one.captures else ()),
     ]
     return f"- {_short(one.message)}" + (f" ({', '.join(facts)})" if facts else "")
 

@@ -36,6 +36,9 @@ SUBJECTS: Final[Mapping[Subject, str]] = {
     "endpoint": "the endpoint (the answers it gave)",
 }
 
+NOT_TO_BLAME: Final = "not the sender: the notification's own template, which it filled in"
+"""What is said of a finding whose cause is the notification."""
+
 
 class UnderTest(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint and the settings its captures were judged by; `url` has its secrets hidden."""

@@ -15,6 +15,7 @@ from postback_conformance.reports.exhibit import Exhibit
 from postback_conformance.reports.machine import encoded
 from postback_conformance.reports.markdown import escaped
 from postback_conformance.reports.report import SUBJECTS, Finding, Group, Report
+from postback_conformance.reports.wording import wording
 from postback_conformance.rule import Rule
 from postback_conformance.verdict import Level
 
@@ -55,7 +56,7 @@ def sarif_report(report: Report, *, version: str) -> bytes:
             for group in (*report.failures, *report.excused)
             for finding in group.findings
         ],
-        "automationDetails": {"id": f"postback-check/{about.subject}/"},
+        "automationDetails": {"id": f"postback-{wording(about.subject).command}/{about.subject}/"},
         "properties": {
             "underTest": SUBJECTS[about.subject],
             "profile": about.profile,
@@ -104,6 +105,7 @@ def _result(finding: Finding, group: Group, report: Report, indices: Mapping[str
             name: value
             for name, value in (
                 ("endpoint", one.endpoint),
+                ("cause", one.cause),
                 ("action", finding.action),
                 ("expected", one.expected),
                 ("actual", one.actual),

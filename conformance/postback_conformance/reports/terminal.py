@@ -15,8 +15,19 @@ from rich.text import Text
 
 from postback_conformance.printable import printable
 from postback_conformance.reports.exhibit import Piece
-from postback_conformance.reports.grouping import SYMBOLS, WORDS, Kind, broken, by_action, counts_by_kind, grid, kind_of
-from postback_conformance.reports.report import SUBJECTS, Finding, Group, Report
+from postback_conformance.reports.grouping import (
+    SYMBOLS,
+    WORDS,
+    Kind,
+    broken,
+    by_action,
+    counts_by_kind,
+    grid,
+    kind_of,
+    own_template,
+)
+from postback_conformance.reports.report import NOT_TO_BLAME, SUBJECTS, Finding, Group, Report
+from postback_conformance.reports.wording import counted, wording
 from postback_conformance.verdict import Verdict
 
 _STYLES: Final[dict[Kind, str]] = {
@@ -33,6 +44,8 @@ _MOST_GROUPS: Final = 60
 _MOST_ACTIONS: Final = 10
 _MOST_ENDPOINTS: Final = 12
 _EXCERPT_CELLS: Final = 36
+# From so many rules on, what all of them say is said once.
+_FEW: Final = 3
 
 
 def terminal_report(report: Report) -> RenderableType:
@@ -81,17 +94,23 @@ def _group(group: Group, *, is_short: bool) -> Iterator[RenderableType]:
         f"  ({group.count} {'remarks' if kind == 'remark' else 'findings'}, the first:)" if group.count > 1 else "",
     )
     yield _labelled("what", first.message)
-    if is_short:
-        yield _labelled("capture", _captures(first))
+    evidence = wording(first.subject).evidence
+    if is_short and first.subject == "endpoint":
+        yield _labelled("do", first.fix)
         return
-    yield from (_labelled(name, value) for name, value in _details(group.shown[0]))
+    if is_short:
+        yield _labelled(evidence, _captures(first))
+        return
+    yield from (_labelled(name, value) for name, value in _details(group.shown[0], evidence))
     yield from _excerpt(group.shown[0])
     if first.fix:
         yield _labelled("do", first.fix)
 
 
-def _details(finding: Finding) -> Iterator[tuple[str, str]]:
+def _details(finding: Finding, evidence: str) -> Iterator[tuple[str, str]]:
     verdict = finding.verdict
+    if verdict.cause:
+        yield "to blame", NOT_TO_BLAME
     if verdict.expected:
         yield "expected", verdict.expected
     if verdict.actual:
@@ -100,8 +119,9 @@ def _details(finding: Finding) -> Iterator[tuple[str, str]]:
         yield "where", place
     if finding.action:
         yield "action", finding.action
-    if verdict.captures:
-        yield "capture", _captures(verdict)
+    # Who drives an endpoint has nowhere to look a request up; it is told as a command.
+    if verdict.captures and verdict.subject == "sender":
+        yield evidence, _captures(verdict)
 
 
 def place_in_words(verdict: Verdict) -> str:
@@ -165,7 +185,8 @@ def _last_cells(text: str) -> str:
 
 def _actions(report: Report) -> Iterator[RenderableType]:
     actions = [action for action in by_action(broken(report)) if action.id is not None]
-    if len(actions) < 2:
+    # Each case of a suite has actions of its own.
+    if len(actions) < 2 or report.about.subject == "endpoint":
         return
     yield Text()
     yield Text("by action", style="bold")
@@ -178,6 +199,26 @@ def _actions(report: Report) -> Iterator[RenderableType]:
 
 
 def _reasons(groups: tuple[Group, ...]) -> Iterator[RenderableType]:
+    """Say why something could not be told; what several rules say in the same words is said once."""
+    by_reason: dict[str, list[Group]] = {}
+    for group in groups:
+        by_reason.setdefault(group.first.message, []).append(group)
+    alone: list[Group] = []
+    for reason, alike in by_reason.items():
+        names = dict.fromkeys(group.first.rule for group in alike)
+        if len(names) < _FEW:
+            alone += alike
+            continue
+        yield Text()
+        yield Text.assemble(
+            (f"{SYMBOLS['inconclusive']} {len(names)} {WORDS['inconclusive']}  ", _STYLES["inconclusive"]),
+            (", ".join(names), "dim"),
+        )
+        yield _labelled("why", reason)
+    yield from _single_reasons(tuple(sorted(alone, key=groups.index)))
+
+
+def _single_reasons(groups: tuple[Group, ...]) -> Iterator[RenderableType]:
     for _, alike in groupby(groups[:_MOST_GROUPS], key=lambda group: group.first.rule):
         verdicts = [group.first for group in alike]
         first = verdicts[0]
@@ -207,22 +248,39 @@ def _silent(report: Report) -> Iterator[RenderableType]:
     silent = dict.fromkeys(
         group.first.rule for group in report.not_applicable if group.first.rule not in {*loud, *passed}
     )
-    quiet: tuple[tuple[Kind, dict[str, None]], ...] = (("pass", passed), ("not_applicable", silent))
-    for outcome, rules in quiet:
-        if rules:
-            yield Text()
-            told = f"{SYMBOLS[outcome]} {len(rules)} {WORDS[outcome]}  "
-            yield Text.assemble((told, _STYLES[outcome]), (", ".join(sorted(rules)), "dim"))
+    yield from _named("pass", passed)
+    if report.about.subject == "sender":
+        yield from _named("not_applicable", silent)
+        return
+    # Of an endpoint, that is what somebody can do something about, such as handing in a probe.
+    by_reason: dict[str, dict[str, None]] = {}
+    for group in report.not_applicable:
+        if group.first.rule in silent:
+            by_reason.setdefault(group.first.message, {})[group.first.rule] = None
+    for reason, rules in by_reason.items():
+        yield from _named("not_applicable", rules)
+        yield _labelled("why", reason)
+
+
+def _named(outcome: Kind, rules: Iterable[str]) -> Iterator[RenderableType]:
+    if names := sorted(rules):
+        yield Text()
+        told = f"{SYMBOLS[outcome]} {len(names)} {WORDS[outcome]}  "
+        yield Text.assemble((told, _STYLES[outcome]), (", ".join(names), "dim"))
 
 
 def _summary(report: Report) -> Text:
     rules = len({group.first.rule for group in report.groups})
+    words = wording(report.about.subject)
+    seed = "" if report.about.seed is None else f", seed {report.about.seed}"
     text = Text(
-        f"\n{report.captures} captures, {rules} rules, profile {report.about.profile}, "
-        f"under test: {SUBJECTS[report.about.subject]}\n"
+        f"\n{counted(report.captures, words.evidence)}, {counted(rules, words.tested)}"
+        f"{words.profile(report.about.profile)}{seed}, under test: {SUBJECTS[report.about.subject]}\n"
     )
     if report.evicted:
         text.append(f"{report.evicted} captures had been evicted from the store before\n", style="yellow")
+    if told := own_template(report):
+        text.append(f"{told}\n")
     parts = [(f"{count} {WORDS[name]}", _STYLES[name]) for name, count in counts_by_kind(report).items() if count]
     if report.excused_count:
         parts.append((f"{report.excused_count} excused by the baseline", "dim"))

@@ -103,7 +103,10 @@ class Timelines:
 
     def observe(self, evidence: Evidence) -> None:
         """Take in the next capture as the judge sees it."""
-        resend = evidence.resend
+        resend, endpoint = evidence.resend, evidence.capture.endpoint
+        if self._one is None and endpoint not in self._several and evidence.capture.malformed is None:
+            # A receiver that was started again may have endpoints it had not before.
+            self._several[endpoint] = _PacingDraft(endpoint, evidence.notification)
         # The action's id names a line, and only what came again has one.
         action = evidence.value("ActionId") if resend is not None else None
         self.see(evidence.capture, resend, action.text if action is not None else None)

@@ -2,7 +2,9 @@
 
 from postback_conformance.departure import departure
 from postback_conformance.evidence import Evidence
+from postback_conformance.hidden_literals import hidden_spans, holds_hidden, with_hidden
 from postback_conformance.readings import Fault, XmlReading, form_fault, utf8_fault
+from postback_conformance.redaction import HIDDEN_BY_EXPORT
 from postback_conformance.rule import Rule, Source
 from postback_conformance.rules.applying import no_body, no_body_in, where_it_applies
 from postback_conformance.rules.body_findings import around, where_in
@@ -12,6 +14,7 @@ from postback_conformance.rules.template_faults import RAW, TemplateFaults, of_i
 from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome
 from postback_conformance.wanted_url import wanted_url
 from postback_sender.notification import Notification
+from postback_sender.template import Template
 from postback_sender.template.matching import Mismatch
 
 _FORM_SETTINGS = """
@@ -116,8 +119,8 @@ def _template_shape(evidence: Evidence) -> Outcome | None:
         return None
     if not isinstance(content, bytes):
         return content
-    text_format = evidence.notification.body_format
-    reading = evidence.body_reading or template.match(content, context=text_format)
+    read = evidence.body_reading
+    reading = template.match(content, context=evidence.notification.body_format) if read is None else read
     if not isinstance(reading, Mismatch):
         return None
     if template.options.escaping == "raw" and raw_fits(template, content):
@@ -125,7 +128,16 @@ def _template_shape(evidence: Evidence) -> Outcome | None:
         return None
     if _has_fault(evidence):
         return NotApplicable(why="the body is not well formed, of which another rule tells")
-    left = departure(template, content, reading, text_format=text_format)
+    return _departed(evidence, template, content, reading)
+
+
+def _departed(evidence: Evidence, template: Template, content: bytes, reading: Mismatch) -> Outcome:
+    if holds_hidden(content) and (hidden := with_hidden(template, evidence.notification.body_format)):
+        template = hidden
+    left = departure(template, content, reading, text_format=evidence.notification.body_format)
+    if any(first - 1 <= left.position <= beyond for first, beyond in hidden_spans(content)):
+        why = f"{HIDDEN_BY_EXPORT}, where the body leaves its template (byte {left.position})"
+        return Inconclusive(why=why, captures=(evidence.capture.id,))
     hint = f"; {left.hint}" if left.hint else ""
     return Fail(
         message=f"the body leaves its template at byte {left.position} (line {left.line}, column {left.column}), where "

@@ -25,7 +25,7 @@ REMOTE_TRAVEL_NS = NANOSECONDS_PER_SECOND
 _CLOCK_SKEW_NS = 60 * NANOSECONDS_PER_SECOND
 
 # What a proxy or a tunnel adds: whoever connects from here then is not who sent the request.
-_PROXIED = ("x-forwarded-for", "forwarded", "via", "x-real-ip", "cf-connecting-ip")
+_PROXIED = frozenset({"x-forwarded-for", "forwarded", "via", "x-real-ip", "cf-connecting-ip"})
 _LOOPBACK = ("127.", "[::1]", "::1", "[::ffff:127.")
 
 
@@ -65,7 +65,7 @@ def wall_ns(date: str) -> int | None:
 
 def is_local(evidence: Evidence) -> bool:
     """Tell whether its sender is on the receiver's machine: it came over loopback, and nobody says he passed it on."""
-    return evidence.capture.remote.startswith(_LOOPBACK) and not any(map(evidence.header, _PROXIED))
+    return evidence.capture.remote.startswith(_LOOPBACK) and _PROXIED.isdisjoint(evidence.headers)
 
 
 def skew_ns(evidence: Evidence) -> int:

@@ -5,6 +5,7 @@ import re
 from msgspec.structs import replace
 
 from postback_conformance.evidence import Evidence
+from postback_conformance.redaction import LEFT_OUT_BY_EXPORT, has_left_out
 from postback_conformance.rule import Rule, Source, each_capture
 from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, capture, example
 from postback_conformance.verdict import Fail, Inconclusive, Outcome
@@ -24,6 +25,8 @@ def _complete(evidence: Evidence) -> Outcome | None:
         )
     if not capture.truncated:
         return None
+    if has_left_out(capture):
+        return Inconclusive(why=LEFT_OUT_BY_EXPORT, captures=(capture.id,))
     size, length = len(capture.body), _length(evidence)
     # Whoever was answered had not left: then it was the receiver that stopped, at its limit or for lack of patience.
     if capture.answer is None and capture.gone_ns is not None and length is not None and size < length:

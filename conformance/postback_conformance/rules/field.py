@@ -210,7 +210,7 @@ RULES = (
             OLD_SAMPLE(section="Payout with four decimals"),
         ),
         start=each_value(money_form, "token for money"),
-        passing=_one("Payout", "-1234.50"),
+        passing=_one("DeltaPayout", "-1234.50"),
         failing=_one("Payout", "1,234.50"),
     ),
     Rule(

@@ -3,7 +3,13 @@
 import re
 
 from postback_conformance.evidence import Evidence
-from postback_conformance.redaction import has_stand_in
+from postback_conformance.redaction import (
+    HIDDEN_BY_EXPORT,
+    LEFT_OUT_BY_EXPORT,
+    has_hidden,
+    has_left_out,
+    has_stand_in,
+)
 from postback_conformance.rule import Rule, Source, each_capture
 from postback_conformance.rules.applying import no_body, where_it_applies
 from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, capture, example
@@ -109,10 +115,12 @@ def _compared_length(evidence: Evidence, length: int) -> Outcome | None:
     capture, size = evidence.capture, len(evidence.capture.body)
     if length == size:
         return None
+    if has_left_out(capture):
+        return Inconclusive(why=LEFT_OUT_BY_EXPORT, captures=(capture.id,))
     if capture.truncated:
         return Inconclusive(why="the body was not captured to its end", captures=(capture.id,))
-    if has_stand_in(capture.body.decode("latin-1")):
-        return Inconclusive(why="a secret was hidden in the body, which changed its length", captures=(capture.id,))
+    if has_hidden(capture):
+        return Inconclusive(why=f"{HIDDEN_BY_EXPORT}, which changed its length", captures=(capture.id,))
     return _wrong_length(evidence, f"the Content-Length is {length}, the body has {size} bytes", str(size))
 
 

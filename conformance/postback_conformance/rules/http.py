@@ -107,6 +107,31 @@ def _repeated(evidence: Evidence) -> Outcome | None:
     )
 
 
+def _unknown(evidence: Evidence) -> Outcome | None:
+    notification, capture = evidence.notification, evidence.capture
+    if not capture.query:
+        return NotApplicable(why="the request has no query")
+    if isinstance(evidence.target_reading, Reading):
+        return None
+    wanted = wanted_url(notification.url)
+    named = frozenset(wanted.names)
+    unknown = [name for name in dict.fromkeys(_names_of(capture.query)) if name not in named]
+    if not unknown:
+        return None
+    what = f"the query holds {wanted.shown_names(unknown)}, which the notification's URL does not name"
+    if notification.template.escaping == "raw":
+        return Inconclusive(why=f"{what}; {RAW}", captures=(capture.id,))
+    if wanted.hides_query:
+        why = "the query holds a parameter that may come from a variable in the notification's URL"
+        return Inconclusive(why=why, captures=(capture.id,))
+    return Fail(
+        message=f"{what}: added on the way, or what follows an unencoded & in a value",
+        expected=", ".join(wanted.names) or "no parameters",
+        actual=wanted.shown_names(_names_of(capture.query)),
+        captures=(capture.id,),
+    )
+
+
 RULES = (
     Rule(
         id="http.method",
@@ -145,5 +170,20 @@ RULES = (
         start=each_capture(_repeated),
         passing=example(QUERY_SETTINGS, capture(method="GET", target="/postback?id=1&sub=")),
         failing=example(QUERY_SETTINGS, capture(method="GET", target="/postback?id=1&sub=a&sub=b")),
+    ),
+    Rule(
+        id="http.unknown-parameter",
+        level="SHOULD",
+        lenient="INFO",
+        requirement="The query holds no parameter that the notification's URL does not name.",
+        needs="a request with a query",
+        fix="Ignore parameters you do not know; find out whether a proxy adds them, or a value holds an unencoded &.",
+        sources=(
+            _SETUP,
+            Source(document="captured calls", section="parameters as set up", date="2026-05", certainty="third-party"),
+        ),
+        start=each_capture(_unknown),
+        passing=example(QUERY_SETTINGS, capture(method="GET", target="/postback?sub=&id=1")),
+        failing=example(QUERY_SETTINGS, capture(method="GET", target="/postback?id=1&sub=a&utm_source=x")),
     ),
 )

@@ -5,14 +5,10 @@ from postback_conformance.readings import MAX_DEPTH, JsonReading
 from postback_conformance.rule import Rule, Source
 from postback_conformance.rules.applying import no_body_in, where_it_applies
 from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, capture, example
-from postback_conformance.rules.template_faults import TemplateFaults, of_its_template
+from postback_conformance.rules.template_faults import TemplateFaults, by_template, of_its_template
 from postback_conformance.token_values import Reading
 from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome
 
-_QUOTE_ADVICE = (
-    "Where the template is named, mend it there: a value for every key, quotes around every token; `postback lint` "
-    "shows all such places. Otherwise check for a proxy that cuts bodies, and report it with the capture."
-)
 _LEAD = JSON_SETTINGS.partition("body = ")[0]
 _NESTED = _LEAD + """body = '{"a": {"id": "{ActionId}"}, "id": "{ActionId}"}'\n"""
 _UNQUOTED = _LEAD + """body = '{"amount": {Amount}, "note": "NaN"}'\n"""
@@ -24,7 +20,7 @@ def _well_formed(evidence: Evidence, template: TemplateFaults) -> Outcome | None
     reading = evidence.json
     if not isinstance(reading, JsonReading):
         return reading
-    if reading.too_deep:
+    if reading.too_deep and reading.fault is None:
         return _too_deep(evidence)
     if reading.is_mark:
         return NotApplicable(why="the body begins with a byte order mark, of which body.bom tells")
@@ -49,24 +45,28 @@ def _duplicate_key(evidence: Evidence) -> Outcome | None:
     shown = ", ".join(repr(key[:_SHOWN_LETTERS]) for key in reading.repeated_keys[:_SHOWN_KEYS])
     more = len(reading.repeated_keys) - _SHOWN_KEYS
     keys = f"{shown} and {more} more" if more > 0 else shown
-    template = "; the notification's own template has it so" if isinstance(evidence.body_reading, Reading) else ""
-    return Fail(
+    is_template = isinstance(evidence.body_reading, Reading)
+    template = "; the notification's own template has it so" if is_template else ""
+    fail = Fail(
         message=f"one object holds {keys} more than once; parsers keep the first, the last, or refuse{template}",
         expected="each key once",
         actual=keys,
         captures=(evidence.capture.id,),
     )
+    return by_template(fail) if is_template else fail
 
 
 def _non_finite(evidence: Evidence, template: TemplateFaults) -> Outcome | None:
     reading = evidence.json
     if not isinstance(reading, JsonReading):
         return reading
-    if reading.too_deep:
+    if reading.too_deep and reading.fault is None:
         return _too_deep(evidence)
     if reading.fault:
         if reading.is_constant:
-            return template.misplaced(evidence, reading.fault, "the body holds no number", "a finite number")
+            return template.misplaced(
+                evidence, reading.fault, "the body holds a number that is none", "a finite number"
+            )
         return NotApplicable(why="the body is not JSON that can be read")
     if reading.huge:
         return Inconclusive(
@@ -82,7 +82,7 @@ RULES = (
         level="MUST",
         requirement="A JSON body is well formed.",
         needs="a notification with a JSON body, captured to its end",
-        fix=_QUOTE_ADVICE,
+        fix="Check for a proxy that cuts or changes bodies, and report it to the sender with the capture.",
         sources=(Source(document="RFC 8259", section="§2", date="2017-12"),),
         start=of_its_template(no_body_in("json"), _well_formed),
         passing=example(JSON_SETTINGS, capture(JSON_BODY)),
@@ -95,7 +95,7 @@ RULES = (
         lenient="INFO",
         requirement="No JSON object holds a key twice.",
         needs="a notification with a JSON body that can be read",
-        fix="Rename one of the keys in the body template.",
+        fix="Rename one of the keys if the body template holds both; otherwise look for a proxy that adds fields.",
         sources=(Source(document="RFC 8259", section="§4", date="2017-12"),),
         start=where_it_applies(no_body_in("json"), _duplicate_key),
         passing=example(_NESTED, capture(b'{"a": {"id": "1"}, "id": "1"}')),

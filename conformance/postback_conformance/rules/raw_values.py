@@ -14,12 +14,11 @@ from msgspec.structs import replace
 
 from postback_conformance.evidence import Evidence
 from postback_conformance.readings import JsonReading, XmlReading
+from postback_conformance.rules.placed_values import placed_values
 from postback_conformance.token_values import Reading, target_template, wire_target
 from postback_sender.template import Format, Template
 from postback_sender.template.context import Context
-from postback_sender.template.matching import Match, TokenValue
-from postback_sender.template.nodes import Join
-from postback_sender.template.places import placed_tokens
+from postback_sender.template.matching import Match
 
 _JSON_VALUE = re.compile(rb'(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9A-Fa-f]{4})*+')
 _XML_VALUE = re.compile(rb"(?:[^<&]|&(?:amp|lt|gt|quot|apos|#[0-9]+|#[xX][0-9A-Fa-f]+);)*+")
@@ -75,7 +74,9 @@ def raw_value_at_fault(evidence: Evidence) -> RawValue | None:
 
 
 def _is_broken(evidence: Evidence) -> bool:
-    return not isinstance(evidence.body_reading, Reading) or _has_fault(evidence)
+    reading = evidence.body_reading
+    # A fault beside values that are plain is no fault of theirs.
+    return not isinstance(reading, Reading) or (not reading.is_plain and _has_fault(evidence))
 
 
 def _has_fault(evidence: Evidence) -> bool:
@@ -96,25 +97,14 @@ def _raw_places(template: Template, text_format: Format, data: bytes) -> Iterato
     match = _raw(template).match(data, context=text_format)
     if not isinstance(match, Match):
         return
-    for found, context in _with_contexts(template, text_format, match):
-        escaped = _ESCAPED.get(context)
+    for found, placed in placed_values(template, text_format, match):
+        escaped = _ESCAPED.get(placed.context)
         first, beyond = found.span
-        if escaped is None or data[first:beyond] == b"{%s}" % found.name.encode():
+        if escaped is None or first == beyond:
             continue
         read = escaped.match(data, first, beyond)
-        if read is not None and read.end() < beyond:
+        if read is not None and read.end() < beyond and data[first:beyond] != b"{%s}" % found.name.encode():
             yield found.name, read.end()
-
-
-def _with_contexts(template: Template, text_format: Format, match: Match) -> Iterator[tuple[TokenValue, Context]]:
-    outside: list[Context] = []
-    inside: dict[int, list[Context]] = {node.start: [] for node in template.nodes if isinstance(node, Join)}
-    for placed in placed_tokens(template.nodes, text_format):
-        (inside[placed.join.start] if placed.join else outside).append(placed.context)
-    yield from zip(match.values, outside, strict=False)
-    for entries, contexts in zip(match.joins, inside.values(), strict=False):
-        for entry in entries:
-            yield from zip(entry, contexts, strict=False)
 
 
 @lru_cache(maxsize=64)

@@ -199,5 +199,7 @@ def _doubt(evidence: Evidence, *, is_next: bool) -> str:
 
 def ended_ns(capture: Capture) -> int | None:
     """Return when nobody waited for its answer any more: it had left, or its peer had gone."""
-    answered_ns = capture.answer.sent_ns if capture.answer else None
-    return min((at_ns for at_ns in (answered_ns, capture.gone_ns) if at_ns is not None), default=None)
+    answered_ns, gone_ns = capture.answer.sent_ns if capture.answer else None, capture.gone_ns
+    if answered_ns is None or gone_ns is None:
+        return gone_ns if answered_ns is None else answered_ns
+    return min(answered_ns, gone_ns)

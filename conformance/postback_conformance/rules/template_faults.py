@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from functools import cached_property
 
+from msgspec.structs import replace
+
 from postback_conformance.evidence import Evidence
 from postback_conformance.lint.probing import form_findings, origin
 from postback_conformance.lint.spelling import Spelling
@@ -10,18 +12,26 @@ from postback_conformance.readings import Fault
 from postback_conformance.rule import Check, EachCapture
 from postback_conformance.rules.applying import NothingToTest, WhyNot
 from postback_conformance.rules.body_findings import body_fault
+from postback_conformance.rules.placed_values import placed_values
 from postback_conformance.verdict import Fail, Inconclusive, Outcome
 from postback_sender.notification import Notification
 from postback_sender.template import Template
 from postback_sender.template.context import Context
 from postback_sender.template.errors import locate
 from postback_sender.template.matching import Match, TokenValue
-from postback_sender.template.nodes import Join, Text
+from postback_sender.template.nodes import Text
 from postback_sender.template.places import PlacedToken, placed_tokens
 
 RAW = 'the settings say [template] escaping = "raw": values are expected as they are, and one may hold such a byte'
 """Why nobody is blamed for what escaping would have prevented."""
 
+
+_MEND = (
+    "The sender did what the notification says: mend your own template, in the file and at impact.com; `postback lint` "
+    "shows all such places, and `--fix` mends what is certain."
+)
+
+_Placed = tuple[TokenValue, PlacedToken]
 
 TemplateTest = Callable[[Evidence, "TemplateFaults"], Outcome | tuple[Outcome, ...] | None]
 """Tests one capture, and may ask what of it is the template's fault."""
@@ -39,7 +49,8 @@ class TemplateFaults:
         if template is None or not isinstance(content, bytes):
             return body_fault(evidence, fault, what, expected)
         if told := self._by_template(template, content, fault):
-            return body_fault(evidence, fault, f"{what}, and the notification's own template is why ({told})", expected)
+            what = f"{what}, and the notification's own template is why ({told})"
+            return by_template(body_fault(evidence, fault, what, expected))
         if template.options.escaping == "raw" and raw_fits(template, content):
             where = f", byte {fault.span[0]}" if fault.span else ""
             return Inconclusive(why=f"{what} ({fault.reason}{where}); {RAW}", captures=(evidence.capture.id,))
@@ -50,8 +61,9 @@ class TemplateFaults:
         template, content = self._notification.body, evidence.content
         if template is not None and isinstance(content, bytes) and fault.span is not None:
             match = template.match(content, context=self._notification.body_format)
-            if isinstance(match, Match) and _around(_values(template, match, self._notification), fault) is None:
+            if isinstance(match, Match) and _around(self._values(template, match), fault) is None:
                 what = f"{what}, and the notification's own template holds it{self._at(content, fault)}"
+                return by_template(body_fault(evidence, fault, what, expected))
         return body_fault(evidence, fault, what, expected)
 
     def _by_template(self, template: Template, content: bytes, fault: Fault) -> str:
@@ -62,11 +74,14 @@ class TemplateFaults:
             if fault.span is not None and fault.span[0] < match.position:
                 return self._wound
             return self._unquoted_before(template, match.offset)
-        values = _values(template, match, self._notification)
+        values = self._values(template, match)
         if (bare := _empty_bare(values, content, fault)) is not None:
-            return f"{bare.node.source} is empty, and {_unquoted(template, bare)}"
+            return f"{_unquoted(template, bare)}, and without a value"
         around = _around(values, fault)
         return self._wound if around is None else self._unquoted_before(template, around.node.start)
+
+    def _values(self, template: Template, match: Match) -> list[_Placed]:
+        return list(placed_values(template, self._notification.body_format, match))
 
     def _unquoted_before(self, template: Template, offset: int) -> str:
         """Tell of a token without quotes, which is not always a number, at or right before a place in the template."""
@@ -74,7 +89,7 @@ class TemplateFaults:
             node, context, join = placed
             if context is Context.JSON_BARE and offset in {node.start, node.end}:
                 is_number = Spelling(self._notification).is_number(node, join)
-                return "" if is_number else f"{node.source} is not always a number, and {_unquoted(template, placed)}"
+                return "" if is_number else f"{_unquoted(template, placed)}, which is not always a number"
         return ""
 
     @cached_property
@@ -86,7 +101,7 @@ class TemplateFaults:
         finding = next(form_findings(notification, notification.body, Spelling(notification)), None)
         if finding is None:
             return ""
-        return finding.message if finding.line is None else f"{finding.place}: {finding.message}"
+        return finding.place if finding.line is not None else finding.message
 
     def _at(self, content: bytes, fault: Fault) -> str:
         template = self._notification.body
@@ -95,6 +110,12 @@ class TemplateFaults:
             return ""
         line, column, _ = locate(template.source, offset)
         return f" at line {line}, column {column}"
+
+
+def by_template(fail: Fail, why: str = "") -> Fail:
+    """Return a finding as one that the notification's own template is to blame for, and not its sender."""
+    message = f"{fail.message}, the notification's own: {why}" if why else fail.message
+    return replace(fail, message=message, cause="notification", fix=_MEND)
 
 
 def of_its_template(why_not: WhyNot, test: TemplateTest) -> Callable[[Notification], Check]:
@@ -132,21 +153,6 @@ def raw_fits(template: Template, data: bytes) -> bool:
     return True
 
 
-_Placed = tuple[TokenValue, PlacedToken]
-
-
-def _values(template: Template, match: Match, notification: Notification) -> list[_Placed]:
-    outside: list[PlacedToken] = []
-    inside: dict[int, list[PlacedToken]] = {node.start: [] for node in template.nodes if isinstance(node, Join)}
-    for placed in placed_tokens(template.nodes, notification.body_format):
-        (inside[placed.join.start] if placed.join else outside).append(placed)
-    found = [*zip(match.values, outside, strict=False)]
-    for entries, places in zip(match.joins, inside.values(), strict=False):
-        for entry in entries:
-            found += zip(entry, places, strict=False)
-    return found
-
-
 def _around(values: list[_Placed], fault: Fault) -> PlacedToken | None:
     position = -1 if fault.span is None else fault.span[0]
     return next((placed for value, placed in values if value.span[0] <= position < value.span[1]), None)
@@ -165,4 +171,4 @@ def _empty_bare(values: list[_Placed], content: bytes, fault: Fault) -> PlacedTo
 
 def _unquoted(template: Template, placed: PlacedToken) -> str:
     line, column, _ = locate(template.source, placed.node.start)
-    return f"stands without quotes at line {line}, column {column} of the template"
+    return f"{placed.node.source} without quotes at line {line}, column {column}"

@@ -154,7 +154,7 @@ def length_form(token: Token) -> Form | None:
         lambda text: len(text) <= most,
         token.format,
         lambda text: f"{len(text)} characters",
-        usual=rf"[^\n]{{0,{most}}}",
+        usual=rf"[^\0]{{0,{most}}}",
     )
 
 

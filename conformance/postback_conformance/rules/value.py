@@ -6,14 +6,19 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from postback_conformance.evidence import Evidence, Value
+from postback_conformance.evidence import Evidence, Readers, Value
 from postback_conformance.printable import printable
+from postback_conformance.readings import CONSTANTS, JsonReading
 from postback_conformance.rule import Check, EachCapture, Rule
-from postback_conformance.rules.applying import where_it_applies
+from postback_conformance.rules.applying import NothingToTest, where_it_applies
 from postback_conformance.rules.body_findings import around, where_in
-from postback_conformance.rules.examples import JSON_SETTINGS, QUERY_SETTINGS, capture, example
+from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, QUERY_SETTINGS, capture, example
 from postback_conformance.rules.fact_sources import CAPTURED_CALLS, EXAMPLE_BODY, SAMPLE_CALL, TRACKER_PRESET
+from postback_conformance.rules.null_words import NULL_WORDS, is_null_word
 from postback_conformance.rules.raw_values import RawValue, raw_value_at_fault
+from postback_conformance.rules.template_faults import by_template
+from postback_conformance.rules.usual_values import STRICT, usual_values
+from postback_conformance.token_values import Reading
 from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome, Where
 from postback_sender.notification import Notification
 from postback_sender.template.matching import Mismatch
@@ -24,12 +29,7 @@ _NAME = r"([A-Z][A-Za-z0-9]*|[a-z]+\.[a-z]+)"
 _TOKEN = re.compile(rf"\{{{_NAME}\}}".encode())
 _TOKEN_IN_URL = re.compile(rf"(?:\{{|%7[Bb]){_NAME}(?:\}}|%7[Dd])".encode())
 
-# Types of which no value holds an escape or a word, so that one in it is no part of it.
-_STRICT: frozenset[TokenType] = frozenset({"money", "number", "currency", "datetime"})
-# What programs write for a value they have not, in any mixture of upper and lower case.
-_NULL_WORDS = frozenset({"null", "(null)", "<null>", "nil", "none", "undefined", "nan"})
-_LONGEST_NULL_WORD = 9
-_MARKED_NULL_WORDS = tuple(f"\0{word}\0" for word in sorted(_NULL_WORDS))
+_MARKED_NULL_WORD = re.compile(f"\0(?:{'|'.join(map(re.escape, sorted(NULL_WORDS)))})\0")
 # Escapes that should have been taken off with the first reading: of a URL, of a string, of XML.
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|\\(?:[\"/\\]|u[0-9A-Fa-f]{4})|&(?:amp|lt|gt|quot|apos|#[0-9]{1,7});")
 # UTF-8 that was taken for Latin-1 and written as UTF-8 once more: "Ã¼" for "ü".
@@ -72,13 +72,24 @@ def _unreplaced(evidence: Evidence, found: re.Match[bytes], place: str, where: W
             why=f"{token} stands in the {place}, and its own place holds a value: it may be part of another one",
             captures=(evidence.capture.id,),
         )
-    return Fail(
+    fail = Fail(
         message=f"{token} stands in the {place} as it stands in the template",
         expected="the value of the token, or nothing",
         actual=token,
         captures=(evidence.capture.id,),
         where=where,
     )
+    return (
+        fail
+        if _is_known(evidence.notification, found[1].decode())
+        else by_template(fail, "no token that is known is called so")
+    )
+
+
+def _is_known(notification: Notification, name: str) -> bool:
+    """Tell whether anybody could have replaced a token, or a field of an item, of this name."""
+    vocabulary, variable = notification.url.vocabulary(notification.known_tokens), name.rpartition(".")[0]
+    return vocabulary.knows(vocabulary.spelled(name, variable), variable)
 
 
 ValueTest = Callable[[Evidence, Value, TokenType], Outcome | None]
@@ -97,11 +108,16 @@ def _each_suspect(is_suspicious: Callable[[str], bool], test: ValueTest) -> Call
 
     def start(notification: Notification) -> Check:
         types = _types(notification.catalogue, notification.event)
+        usual = usual_values(notification)
 
         def see(evidence: Evidence) -> Outcome | None:
             told = evidence.texts
             if not told and not evidence.item_texts:
                 return _untold(evidence)
+            if usual.latest is not evidence:
+                usual.look_at(evidence)
+            if usual.are_bland:
+                return None
             suspects: list[tuple[Value, TokenType]] = []
             if is_suspicious(_texts(evidence, types.urls)):
                 suspects = list(_typed_values(evidence, types))
@@ -160,7 +176,7 @@ def _may_hold_escapes(text: str) -> bool:
 def _double_encoded(evidence: Evidence, value: Value, token_type: TokenType) -> Outcome | None:
     text = value.text
     escape = _ESCAPE.search(text)
-    if token_type in _STRICT and escape:
+    if token_type in STRICT and escape:
         return _encoded_twice(evidence, value, f"{escape[0]} where no {token_type} has one")
     if token_type == "url":
         # A URL has escapes of its own, but none in its scheme.
@@ -186,14 +202,15 @@ def _encoded_twice(evidence: Evidence, value: Value, what: str) -> Fail:
 
 
 def _may_hold_null(text: str) -> bool:
-    lower = text.lower()
-    return any(word in lower for word in _MARKED_NULL_WORDS)
+    return _MARKED_NULL_WORD.search(text.lower()) is not None
 
 
 def _null_word(evidence: Evidence, value: Value, token_type: TokenType) -> Outcome | None:
     text = value.text
-    if len(text) > _LONGEST_NULL_WORD or text.lower() not in _NULL_WORDS:
+    if not is_null_word(text):
         return None
+    if isinstance(reading := evidence.json, JsonReading) and reading.is_constant and text in CONSTANTS:
+        return NotApplicable(why="NaN stands where JSON has none, of which body.json.non-finite tells")
     if token_type == "text":
         return Inconclusive(
             why=f"the value of {{{value.name}}} is {text!r}: a word for nothing, or a text that says so",
@@ -209,10 +226,10 @@ def _null_word(evidence: Evidence, value: Value, token_type: TokenType) -> Outco
 
 
 def _unescaped(evidence: Evidence) -> Outcome | None:
-    if raw := raw_value_at_fault(evidence):
+    if not evidence.is_as_its_templates and (raw := raw_value_at_fault(evidence)):
         return _told(evidence, raw)
     if "+" not in evidence.capture.target and evidence.notification.body_format != "query":
-        return None if evidence.texts else _untold_or_held(evidence)
+        return _held_or_untold(evidence)
     for name, text in evidence.texts.items():
         if len(text) <= _LONGEST_DATE and _BLANK_IN_OFFSET.fullmatch(text):
             return Fail(
@@ -222,12 +239,14 @@ def _unescaped(evidence: Evidence) -> Outcome | None:
                 captures=(evidence.capture.id,),
                 where=evidence.values[name].where,
             )
-    return None if evidence.texts else _untold_or_held(evidence)
+    return _held_or_untold(evidence)
 
 
-def _untold_or_held(evidence: Evidence) -> Outcome | None:
-    """Return None when the request is what its templates say, though no place in them is unmistakable."""
+def _held_or_untold(evidence: Evidence) -> Outcome | None:
+    """Return None when values were read by a template, or could have been, though no place in it is unmistakable."""
     readings = (evidence.target_reading, evidence.body_reading)
+    if any(isinstance(one, Reading) and one.texts for one in readings):
+        return None
     unread = next((one for one in readings if isinstance(one, Inconclusive)), None)
     return unread or (_untold(evidence) if any(isinstance(one, Mismatch) for one in readings) else None)
 
@@ -254,8 +273,42 @@ def _is_raw(notification: Notification) -> str:
     return "the settings say that values are not escaped" if notification.template.escaping == "raw" else ""
 
 
+def _one_value(notification: Notification) -> Check:
+    twice = Readers(notification).twice
+
+    def test(evidence: Evidence) -> Outcome | tuple[Outcome, ...] | None:
+        texts = evidence.texts
+        # Of what has two values none is told.
+        if all(name in texts for name in twice):
+            return None
+        odd = evidence.odd_texts()
+        fails = tuple(_two_values(evidence, name, *odd[name]) for name in sorted(odd))
+        return fails or evidence.without(min(twice - texts.keys()))
+
+    return EachCapture(test) if twice else NothingToTest("no token stands in two unmistakable places of the templates")
+
+
+def _two_values(evidence: Evidence, name: str, one: str, other: str) -> Fail:
+    shown, also = printable(one[:_SHOWN_LETTERS]), printable(other[:_SHOWN_LETTERS])
+    return Fail(
+        message=f"{{{name}}} has two values in one postback: {shown!r} and {also!r}",
+        expected=shown,
+        actual=also,
+        captures=(evidence.capture.id,),
+        where=Where(token=name),
+    )
+
+
 _WITH_NAME = JSON_SETTINGS.replace("}'", ', "name": "{CampaignName}"}\'')
+_TWICE = JSON_SETTINGS.replace('/postback"', '/postback?id={ActionId}"')
 _WITH_MONEY = JSON_SETTINGS.replace("}'", ', "payout": "{Payout}"}\'')
+
+
+def _dated(last: str) -> bytes:
+    """Return the body of an action with one more key."""
+    return JSON_BODY[:-1] + f", {last}}}".encode()
+
+
 _WITH_DATE = QUERY_SETTINGS.replace("{SubId1}", "{SubId1}&date={EventDate}")
 
 RULES = (
@@ -267,8 +320,20 @@ RULES = (
         fix="Check the spelling of the token; `postback lint` names the nearest that exists.",
         sources=(EXAMPLE_BODY(), TRACKER_PRESET(section="macros nobody replaced are missing values")),
         start=_unreplaced_token,
-        passing=example(JSON_SETTINGS, capture(b'{"id": "{}", "sub": "{x"}')),
+        passing=example(JSON_SETTINGS, capture(JSON_BODY)),
         failing=example(JSON_SETTINGS, capture(b'{"id": "{ActionId}"}')),
+    ),
+    Rule(
+        id="value.one-value",
+        level="SHOULD",
+        strict="MUST",
+        requirement="A token that stands in several places of the templates has the same value in all of them.",
+        needs="a token at two unmistakable places, in the URL or the body",
+        fix="Take neither for true: ask the API for the action, and look for what changes one of them on the way.",
+        sources=(EXAMPLE_BODY(section="step 5: a token stands for its value", certainty="inferred"),),
+        start=_one_value,
+        passing=example(_TWICE, capture(JSON_BODY, target="/postback?id=1")),
+        failing=example(_TWICE, capture(JSON_BODY, target="/postback?id=2")),
     ),
     Rule(
         id="value.double-encoded",
@@ -298,20 +363,19 @@ RULES = (
             CAPTURED_CALLS(section="EventDate: a raw + would have become a blank"),
         ),
         start=where_it_applies(_is_raw, _unescaped),
-        passing=example(_WITH_NAME, capture(b'{"id": "1", "date": "", "name": "Joe \\"The Boss\\" Smith"}')),
-        failing=example(_WITH_NAME, capture(b'{"id": "1", "date": "", "name": "Joe "The Boss" Smith"}')),
+        passing=example(_WITH_NAME, capture(_dated('"name": "Joe \\"The Boss\\" Smith"'))),
+        failing=example(_WITH_NAME, capture(_dated('"name": "Joe "The Boss" Smith"'))),
     ),
     Rule(
         id="value.null-word",
-        level="SHOULD",
-        strict="MUST",
-        lenient="INFO",
+        level="MUST",
+        lenient="SHOULD",
         requirement="A value that is not there is empty, and no word such as null.",
         needs="values at unmistakable places; free text may say anything",
         fix="Read such a word as an empty value, and never store it as a name or a number.",
         sources=(CAPTURED_CALLS(section="empty parameters"), SAMPLE_CALL(section="empty parameters")),
         start=_each_suspect(_may_hold_null, _null_word),
-        passing=example(_WITH_MONEY, capture(b'{"id": "1", "date": "", "payout": "0.00"}')),
-        failing=example(_WITH_MONEY, capture(b'{"id": "1", "date": "", "payout": "null"}')),
+        passing=example(_WITH_MONEY, capture(_dated('"payout": "0.00"'))),
+        failing=example(_WITH_MONEY, capture(_dated('"payout": "null"'))),
     ),
 )

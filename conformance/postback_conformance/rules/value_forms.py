@@ -7,9 +7,12 @@ from msgspec.structs import replace
 
 from postback_conformance.evidence import Evidence, Value
 from postback_conformance.held_tokens import held_fields, held_tokens
+from postback_conformance.readings import CONSTANTS, JsonReading
+from postback_conformance.redaction import HIDDEN_BY_EXPORT, has_stand_in
 from postback_conformance.rule import CaptureTest, Check, EachCapture
 from postback_conformance.rules.applying import NothingToTest
 from postback_conformance.rules.form import Form, FormOf
+from postback_conformance.rules.null_words import is_null_word
 from postback_conformance.rules.usual_values import UsualValues, usual_values
 from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome
 from postback_sender.notification import Notification
@@ -18,6 +21,8 @@ from postback_sender.tokens import Token
 _LONGEST_QUOTE = 60
 _UNREPLACED = re.compile(r"\{[A-Za-z_][\w.\s]*\}")
 _NOT_REPLACED = NotApplicable(why="a token arrived unreplaced, which value.unreplaced-token judges")
+_NULL = NotApplicable(why="a word for nothing arrived, of which value.null-word tells")
+_NO_NUMBER = NotApplicable(why="NaN or Infinity stands where JSON has none, of which body.json.non-finite tells")
 _NO_VALUE = NotApplicable(why="no such value arrived; what is absent is empty")
 
 _Items = Sequence[Mapping[str, Value]]
@@ -35,26 +40,45 @@ def each_value(form_of: FormOf, what: str) -> Callable[[Notification], Check]:
 
 def values_test(notification: Notification, form_of: FormOf) -> CaptureTest | None:
     """Return what tests the values of one capture; None when the templates hold no token that has a form."""
-    tokens, fields = _forms(held_tokens(notification), form_of), _forms(held_fields(notification), form_of)
-    return _Values(tokens, fields, usual_values(notification)).test if tokens or fields else None
+    held, of_items = held_tokens(notification), held_fields(notification)
+    tokens, fields = _forms(held, form_of), _forms(of_items, form_of)
+    free = frozenset(token.name for token in (*held, *of_items) if token.type == "text")
+    return _Values(tokens, fields, free, usual_values(notification)).test if tokens or fields else None
 
 
 class _Values:
-    def __init__(self, tokens: dict[str, Form], fields: dict[str, Form], usual: UsualValues) -> None:
+    def __init__(
+        self, tokens: dict[str, Form], fields: dict[str, Form], free: frozenset[str], usual: UsualValues
+    ) -> None:
         self._tokens = tokens
         self._fields = fields
         self._usual = usual
+        self._free = free
 
     def test(self, evidence: Evidence) -> Outcome | tuple[Outcome, ...] | None:
-        if self._usual.hold(evidence):
-            return None if self._has_any(evidence) else _NO_VALUE
-        return self._all_outcomes(evidence, evidence.items if self._fields else ())
-
-    def _has_any(self, evidence: Evidence) -> bool:
+        usual = self._usual
+        # Asked by every rule about forms, so that a call for each would count.
+        if not (usual.have_form if usual.latest is evidence else usual.look_at(evidence)):
+            return self._all_outcomes(evidence, evidence.items if self._fields else ())
         texts = evidence.texts
         for name in self._tokens:
             if texts[name]:
-                return True
+                return None
+        return None if self._has_any_of_items(evidence) else _NO_VALUE
+
+    def _told_elsewhere(self, evidence: Evidence, name: str, text: str) -> Outcome | None:
+        """Return which other rule tells of a value, or why nobody can, None when this one has to."""
+        if has_stand_in(text):
+            why = f"{HIDDEN_BY_EXPORT}, and so was the value of {{{name}}} (--reveal hides none)"
+            return Inconclusive(why=why, captures=(evidence.capture.id,))
+        if _UNREPLACED.fullmatch(text):
+            return _NOT_REPLACED
+        if text in CONSTANTS and isinstance(reading := evidence.json, JsonReading) and reading.is_constant:
+            return _NO_NUMBER
+        # In a free text such a word may be meant.
+        return _NULL if is_null_word(text) and name not in self._free else None
+
+    def _has_any_of_items(self, evidence: Evidence) -> bool:
         return any(item[name] for name in self._fields for item in evidence.item_texts or ())
 
     def _all_outcomes(self, evidence: Evidence, items: _Items | None) -> tuple[Outcome, ...] | None:
@@ -68,8 +92,7 @@ class _Values:
             if value is None:
                 yield evidence.without(name)
             elif value.text and not form.shape(value.text):
-                is_left = _UNREPLACED.fullmatch(value.text)
-                yield _NOT_REPLACED if is_left else _fail(evidence, f"{{{name}}}", value, form)
+                yield self._told_elsewhere(evidence, name, value.text) or _fail(evidence, f"{{{name}}}", value, form)
 
     def _outcomes_of_items(self, evidence: Evidence, items: _Items | None) -> Iterator[Outcome]:
         """Tell of the first item at fault and how many more there are: an order can have a thousand lines."""
@@ -81,7 +104,10 @@ class _Values:
             wrong = [
                 (number, value)
                 for number, value in found
-                if value and value.text and not form.shape(value.text) and not _UNREPLACED.fullmatch(value.text)
+                if value
+                and value.text
+                and not form.shape(value.text)
+                and not self._told_elsewhere(evidence, name, value.text)
             ]
             if wrong:
                 number, value = wrong[0]

@@ -47,9 +47,7 @@ RULES = (
         level="MUST",
         requirement="An XML body is well formed.",
         needs="a notification with an XML body, captured to its end",
-        fix="Where the template is named, mend it there: close every element and quote every attribute; "
-        "`postback lint` shows all such places. Otherwise check for a proxy that cuts bodies, and report it with the "
-        "capture.",
+        fix="Check for a proxy that cuts or changes bodies, and report it to the sender with the capture.",
         sources=(Source(document="XML 1.0", section="§2.1", date="2008-11-26"),),
         start=of_its_template(no_body_in("xml"), _well_formed),
         passing=example(XML_SETTINGS, capture(b"<a><id>1</id></a>", headers=(_XML,))),

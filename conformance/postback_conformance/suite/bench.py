@@ -1,39 +1,35 @@
 """The bench: what a case works with. Postbacks go through the real sender, all else over raw connections."""
 
-import asyncio
-import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 from typing import Final, Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-import msgspec
 from hypothesis.strategies import SearchStrategy
 from msgspec.structs import replace
 
 from postback_conformance.generation import generate
 from postback_conformance.redaction import redacted_target
-from postback_conformance.suite.probe import Probe, ProbeError, Recorded, UrlProbe
+from postback_conformance.suite.endpoint import Endpoint
+from postback_conformance.suite.kept_senders import KeptSenders, Way
+from postback_conformance.suite.probe import CallableProbe, Probe, ProbeError, Recorded, UrlProbe
 from postback_conformance.suite.proxy import Proxy, ProxyFault
 from postback_conformance.suite.sent import Sent, capture_of_request, sent_by_delivery, sent_raw
 from postback_receiver import Capture
-from postback_sender import Event, Notification, Postback, Sender, example_event, render_postback
+from postback_sender import Event, Notification, Postback, example_event, render_postback
 from postback_sender.action import Conversion, Item, Money
 from postback_sender.clock import Clock, SystemClock
 from postback_sender.delivery.answer import Answer
 from postback_sender.delivery.connections import Connections
 from postback_sender.delivery.judging import judged
 from postback_sender.delivery.origin import Origin, split_url
-from postback_sender.delivery.policy import DeliveryPolicy
+from postback_sender.delivery.policy import Attempt, DeliveryPolicy
 from postback_sender.delivery.request import request_bytes
 from postback_sender.delivery.retry import custom_profile
 from postback_sender.delivery.run import Delivery
-from postback_sender.outbox.entry import Draft
-from postback_sender.outbox.memory_outbox import MemoryOutbox
-from postback_sender.postback import event_key
 from postback_sender.quantities import NANOSECONDS_PER_SECOND
 
 T = TypeVar("T")
@@ -43,19 +39,12 @@ QUICK_EXAMPLES: Final = 5
 
 # Reports show requests of the last findings; a suite makes thousands that nobody looks at.
 _MOST_CAPTURES: Final = 2000
+# Head and all; a capture has less than this of a body.
+_MOST_KEPT_BYTES: Final = 512 * 1024
 _ZONE: Final = timezone(timedelta(hours=3))
 _CAMPAIGN: Final = 25619
 # The day of the documented example, as ids count days.
 _EXAMPLE_DAY: Final = 6705
-
-
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """The server under test. `restart`, if there is one, ends it the hard way and returns when it listens again."""
-
-    url: str
-    allowed_hosts: tuple[str, ...] = ()
-    trust: ssl.SSLContext | bool = True
-    restart: Callable[[], Awaitable[None]] | None = None
 
 
 class Bench:
@@ -78,16 +67,22 @@ class Bench:
         clock: Clock | None = None,
     ) -> None:
         self.endpoint = endpoint
-        self.notification = replace(notification, minimum_delay_ns=0, retry=custom_profile(()))
+        self.notification = replace(
+            notification,
+            minimum_delay_ns=0,
+            retry=custom_profile(()),
+            # What is sent is what a case says, also when the case sends something old again.
+            template=replace(notification.template, values_at="event"),
+        )
         self.probe = probe
         self.seed = seed
         self.max_examples = min(max_examples, QUICK_EXAMPLES) if quick else max_examples
         self.quick = quick
         self.clock = clock or SystemClock()
-        self._captures: deque[Capture] = deque(maxlen=_MOST_CAPTURES)
+        self._captures: deque[tuple[str, Callable[[], Capture]]] = deque(maxlen=_MOST_CAPTURES)
         self._sent = 0
-        self._sender: Sender | None = None
-        self._is_sending = False
+        self._senders = KeptSenders(endpoint, self.notification, self.clock)
+        self._losing: Proxy | None = None
         self._started_at = datetime.fromtimestamp(self.clock.now_ns() / NANOSECONDS_PER_SECOND, UTC)
         self._sequence = self.clock.now_ns() // 1000 % 10**11
 
@@ -95,8 +90,10 @@ class Bench:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._close_sender()
-        if isinstance(self.probe, UrlProbe):
+        await self._senders.close()
+        if self._losing is not None:
+            await self._losing.__aexit__(None, None, None)
+        if isinstance(self.probe, UrlProbe | CallableProbe):
             await self.probe.close()
 
     # What to send
@@ -185,19 +182,21 @@ class Bench:
 
         With a `concurrency` of 1 they leave one by one in their order. Failures are retried after `retries_ns`.
         """
-        if concurrency > 1 or retries_ns or via is not None or self._is_sending:
-            return await self._send_apart(events, concurrency, tuple(retries_ns), via)
-        self._is_sending = True
-        try:
-            if self._sender is None:
-                self._sender = self._make_sender(self.notification, self.endpoint.url, concurrency=1)
-                await self._sender.__aenter__()
-            return await self._deliver(self._sender, events, attempts=1)
-        except BaseException:
-            await self._close_sender()
-            raise
-        finally:
-            self._is_sending = False
+        deliveries = await self._senders.deliver(
+            events, Way(concurrency, tuple(retries_ns), via.port if via is not None else None)
+        )
+        return [self._keep_delivery(delivery) for delivery in deliveries]
+
+    async def send_and_lose_the_answer(self, events: Sequence[Event]) -> list[Sent]:
+        """Send events one by one; the first answer to each gets lost on its way, and each is sent again at once."""
+        if self._losing is None:
+            self._losing = self.proxy()
+            await self._losing.__aenter__()
+        sent: list[Sent] = []
+        for event in events:
+            self._losing.fault = ProxyFault(kind="cut answer", times=self._losing.faults + 1)
+            sent += await self.send([event], retries_ns=(0,), via=self._losing)
+        return sent
 
     async def send_postback(self, postback: Postback) -> Sent:
         """Send a request that may have been changed by hand, over a connection of its own."""
@@ -225,7 +224,7 @@ class Bench:
         """Restart the endpoint; the case has to say that it needs this."""
         if self.endpoint.restart is None:
             raise RuntimeError("no restart hook was handed in; the case has to say that it needs one")
-        await self._close_sender()
+        await self._senders.close()
         await self.endpoint.restart()
 
     @property
@@ -261,60 +260,9 @@ class Bench:
 
     def captures(self, ids: Collection[str]) -> list[Capture]:
         """Return the requests of these ids with their answers, as far as they are still kept."""
-        return [capture for capture in self._captures if capture.id in ids]
+        return [make() for capture_id, make in self._captures if capture_id in ids]
 
     # Inside
-
-    async def _send_apart(
-        self, events: Sequence[Event], concurrency: int, retries_ns: tuple[int, ...], via: Proxy | None
-    ) -> list[Sent]:
-        notification = replace(self.notification, retry=custom_profile(retries_ns))
-        url, hosts = self.endpoint.url, self.endpoint.allowed_hosts
-        if via is not None:
-            # Only the connection leads elsewhere: the endpoint is asked for by its own name.
-            names = {name.lower() for name, _ in notification.headers}
-            (_, authority, _), _ = split_url(url)
-            host = () if "host" in names else (("Host", authority),)
-            notification = replace(notification, headers=(*notification.headers, *host))
-            url, hosts = _with_port(url, via.port), (*hosts, "127.0.0.1")
-        sender = self._make_sender(notification, url, concurrency=concurrency, hosts=hosts, is_via=via is not None)
-        async with sender:
-            return await self._deliver(sender, events, attempts=1 + len(retries_ns), waits_ns=sum(retries_ns))
-
-    def _make_sender(
-        self,
-        notification: Notification,
-        url: str,
-        *,
-        concurrency: int,
-        hosts: Collection[str] | None = None,
-        is_via: bool = False,
-    ) -> Sender:
-        return Sender(
-            notification,
-            to=url,
-            allowed_hosts=self.endpoint.allowed_hosts if hosts is None else hosts,
-            concurrency=concurrency,
-            outbox=MemoryOutbox(ordered=False),
-            clock=self.clock,
-            trust=self.endpoint.trust,
-            resolve=_this_machine if is_via else None,
-        )
-
-    async def _deliver(
-        self, sender: Sender, events: Sequence[Event], *, attempts: int, waits_ns: int = 0
-    ) -> list[Sent]:
-        now_ns = self.clock.now_ns()
-        await sender.accept_drafts([Draft(event=each, key=event_key(each), due_ns=now_ns) for each in events])
-        # Each request has its own time-out; this bounds what no time-out foresees.
-        limit_ns = len(events) * attempts * self._request_limit_ns() + waits_ns + NANOSECONDS_PER_SECOND
-        async with asyncio.timeout(limit_ns / NANOSECONDS_PER_SECOND), aclosing(sender.deliver()) as deliveries:
-            return [self._keep_delivery(delivery) async for delivery in deliveries]
-
-    def _request_limit_ns(self) -> int:
-        rate = self.notification.maximum_requests
-        pace_ns = rate.window_ns // max(1, rate.count) if rate is not None else 0
-        return self.notification.timeouts.total_ns + pace_ns
 
     async def _exchange(self, origin: Origin, data: bytes, method: str) -> Sent:
         connections = Connections(
@@ -330,31 +278,21 @@ class Bench:
 
     def _keep_answer(self, data: bytes, answer: Answer, began_ns: int) -> Sent:
         attempt = judged(self.policy, answer, number=1, started_ns=began_ns, now_ns=self.clock.now_ns())
-        capture = capture_of_request(
-            data, self._next_id(), attempt, wall_ns=self.clock.now_ns(), now_ns=self.clock.monotonic_ns(), answer=answer
-        )
-        self._captures.append(capture)
-        return sent_raw(attempt, answer, capture.id)
+        return sent_raw(attempt, answer, self._keep(data, attempt, answer))
 
     def _keep_delivery(self, delivery: Delivery) -> Sent:
         _, data = request_bytes(delivery.postback)
-        kept = [
-            capture_of_request(
-                data, self._next_id(), attempt, wall_ns=self.clock.now_ns(), now_ns=self.clock.monotonic_ns()
-            )
-            for attempt in delivery.attempts
-        ]
-        self._captures.extend(kept)
-        return sent_by_delivery(delivery, tuple(capture.id for capture in kept))
+        return sent_by_delivery(delivery, tuple(self._keep(data, attempt) for attempt in delivery.attempts))
 
-    def _next_id(self) -> str:
+    def _keep(self, data: bytes, attempt: Attempt, answer: Answer | None = None) -> str:
+        """Keep a request for reports, and return the id of its capture, which is made when somebody looks at it."""
         self._sent += 1
-        return f"request-{self._sent}"
-
-    async def _close_sender(self) -> None:
-        sender, self._sender = self._sender, None
-        if sender is not None:
-            await sender.__aexit__(None, None, None)
+        capture_id = f"request-{self._sent}"
+        wall_ns, now_ns = self.clock.now_ns(), self.clock.monotonic_ns()
+        data = data[:_MOST_KEPT_BYTES]
+        make = partial(capture_of_request, data, capture_id, attempt, wall_ns=wall_ns, now_ns=now_ns, answer=answer)
+        self._captures.append((capture_id, make))
+        return capture_id
 
 
 _TYPED: Final = frozenset(
@@ -362,14 +300,3 @@ _TYPED: Final = frozenset(
     | {"DeltaAmount", "IntendedAmount", "Currency", "OriginalCurrency", "OriginalAmount", "EventDate", "CreationDate"}
     | {"LockingDate", "ClearedDate"}
 )
-
-
-def _with_port(url: str, port: int) -> str:
-    parts = urlsplit(url)
-    user, at, _ = parts.netloc.rpartition("@")
-    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
-    return urlunsplit(parts._replace(netloc=f"{user}{at}{host}:{port}"))
-
-
-async def _this_machine(_host: str, _port: int) -> Sequence[str]:
-    return ["127.0.0.1"]

@@ -16,7 +16,7 @@ Need = Literal["probe", "restart"]
 
 _MISSING: Final[dict[Need, str]] = {
     "probe": "no probe: without one nobody can tell what the endpoint recorded; hand one in with --probe",
-    "restart": "no restart hook: the endpoint cannot be started anew from here",
+    "restart": "no restart hook: a command that starts the endpoint anew can be handed in with --restart",
 }
 
 Run = Callable[["Bench"], Awaitable[Iterable[Outcome]]]

@@ -78,7 +78,8 @@ async def _slow_neighbour(bench: Bench) -> Iterable[Outcome]:
         times=_NEIGHBOURS,
         after=after,
         piece=max(1, (len(data) - after) // _NEIGHBOUR_PIECES),
-        pause_ns=_NEIGHBOUR_PAUSE_NS,
+        # The sender's own patience may be short, and is not what is tried here.
+        pause_ns=min(_NEIGHBOUR_PAUSE_NS, bench.notification.timeouts.total_ns // (2 * _NEIGHBOUR_PIECES)),
     )
     slow = [bench.event() for _ in range(_NEIGHBOURS)]
     async with bench.proxy(fault) as proxy:

@@ -1,17 +1,12 @@
 """The endpoint on a bench, as the ledger's model wants to see it."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from postback_conformance.ledger.play import Reply
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.probe import Recorded
-from postback_conformance.suite.proxy import ProxyFault
 from postback_conformance.suite.sent import Sent
 from postback_sender.event import Event
-
-# What was accepted and lost is sent again at once.
-_AGAIN_NS: Final = (0,)
 
 
 class BenchPartner:
@@ -28,8 +23,7 @@ class BenchPartner:
         """Send the postback of an event; see `Partner`."""
         events = [event] * at_once
         if lost:
-            async with self._bench.proxy(ProxyFault(kind="cut answer")) as proxy:
-                sent = await self._bench.send(events, retries_ns=_AGAIN_NS, via=proxy)
+            sent = await self._bench.send_and_lose_the_answer(events)
         else:
             sent = await self._bench.send(events, concurrency=at_once)
         return [self._reply(one) for one in sent]

@@ -1,10 +1,9 @@
 """The probe: how a partner shows what the endpoint recorded. By URL, as `module:function`, or any callable."""
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import suppress
 from decimal import Decimal, InvalidOperation
+from inspect import iscoroutinefunction
 from pkgutil import resolve_name
 from typing import Final, Protocol, cast
 from urllib.parse import quote
@@ -12,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from postback_conformance.errors import ConformanceError
+from postback_conformance.suite.calling_thread import CallingThread
 from postback_sender.clock import Clock, SystemClock
 from postback_sender.delivery.connections import Connections
 from postback_sender.delivery.origin import split_url
@@ -23,6 +23,8 @@ STATUSES: Final = ("PENDING", "APPROVED", "REVERSED")
 
 _MONEY: Final = ("payout", "amount")
 _LONGEST_QUOTE: Final = 80
+# Before and after the point.
+_MOST_DIGITS: Final = 40
 _DEFAULT_LIMIT_NS: Final = 5 * NANOSECONDS_PER_SECOND
 
 
@@ -77,24 +79,51 @@ def probe_at(
 
 
 class CallableProbe:
-    """A function as a probe. One that is not asynchronous is called in a thread, so that it may block, or hang."""
+    """A function as a probe. One that is not asynchronous is called in a thread, so that it may block, or hang.
+
+    Calls that do not overlap share a thread, so that it may keep a connection to its database.
+    """
 
     def __init__(self, function: ProbeFunction, *, limit_ns: int = _DEFAULT_LIMIT_NS) -> None:
         self._function = function
         self._limit_ns = limit_ns
+        self._idle: list[CallingThread] = []
+
+    async def close(self) -> None:
+        """End the thread that is kept for the next look."""
+        while self._idle:
+            self._idle.pop().end()
 
     async def recorded(self, action_id: str) -> Recorded | None:
         limit = asyncio.timeout(self._limit_ns / NANOSECONDS_PER_SECOND)
         try:
             async with limit:
-                answer = await _in_a_thread(lambda: self._function(action_id))
+                answer = await self._answer(action_id)
                 if isinstance(answer, Awaitable):
                     answer = await cast("Awaitable[object]", answer)
         except Exception as error:
             if limit.expired():
                 raise ProbeError(f"the probe gave no answer within {format_duration(self._limit_ns)}") from None
             raise ProbeError(f"the probe failed: {_told(error)}") from error
-        return read_probe(answer, action_id)
+        try:
+            return read_probe(answer, action_id)
+        except ProbeError:
+            raise
+        except Exception as error:
+            raise ProbeError(f"the probe returned something that cannot be read: {_told(error)}") from error
+
+    async def _answer(self, action_id: str) -> object:
+        if iscoroutinefunction(self._function):
+            return self._function(action_id)
+        thread = self._idle.pop() if self._idle else CallingThread("postback probe")
+        try:
+            answer = await thread.call(lambda: self._function(action_id))
+        except BaseException:
+            # It may hang for good.
+            thread.end()
+            raise
+        self._idle.append(thread)
+        return answer
 
 
 class UrlProbe:
@@ -202,7 +231,7 @@ def _money(value: object, place: str) -> Decimal | None:
             raise ProbeError(f'the probe, {place}: expected a decimal such as "4.20", got {_shown(value)}') from None
     else:
         raise ProbeError(f'the probe, {place}: expected a decimal in quotes, such as "4.20", got {_shown(value)}')
-    if not figure.is_finite():
+    if not figure.is_finite() or abs(figure.adjusted()) > _MOST_DIGITS:
         raise ProbeError(f'the probe, {place}: expected a decimal such as "4.20", got {_shown(value)}')
     return figure
 
@@ -216,34 +245,8 @@ def _shown(value: object) -> str:
 
 
 def _told(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001  what a partner's error does when it is asked what happened
+        text = ""
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
-
-
-async def _in_a_thread(work: Callable[[], object]) -> object:
-    """Run in a thread that nobody waits for when it hangs, not even at the end of the program."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[object] = loop.create_future()
-
-    def settle(result: object, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is None:
-            done.set_result(result)
-        else:
-            done.set_exception(error)
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except BaseException as raised:  # noqa: BLE001  also SystemExit: it is the probe's
-            # A future takes no StopIteration, and what ends programs would end this one.
-            error = raised if isinstance(raised, Exception) and not isinstance(raised, StopIteration) else None
-            error = error or RuntimeError(_told(raised))
-        # The loop may have gone, and whoever waited with it.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="postback probe", daemon=True).start()
-    return await done

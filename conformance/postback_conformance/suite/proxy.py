@@ -23,9 +23,9 @@ _ADDRESS: Final = "127.0.0.1"
 class ProxyFault(msgspec.Struct, frozen=True, kw_only=True):
     """What goes wrong on the first `times` connections; the others pass.
 
-    `cut answer` lets the request through and cuts when the answer comes: accepted, then lost. `cut request` lets
-    `after` bytes of it through and cuts. `slow` passes what follows the first `after` bytes in pieces of `piece` bytes,
-    `pause_ns` apart.
+    `cut answer` lets the request through and cuts when the answer comes, the first `times` answers, whichever
+    connections they come on: accepted, then lost. `cut request` lets `after` bytes of it through and cuts. `slow`
+    passes what follows the first `after` bytes in pieces of `piece` bytes, `pause_ns` apart.
     """
 
     kind: Kind
@@ -38,7 +38,7 @@ class ProxyFault(msgspec.Struct, frozen=True, kw_only=True):
 class Proxy:
     """Listens on loopback and passes what comes to one server; use it as an asynchronous context manager.
 
-    `faults` counts the connections something was done to.
+    `faults` counts how often something went wrong.
     """
 
     def __init__(self, origin: Origin, fault: ProxyFault | None = None, *, allowed_hosts: Collection[str] = ()) -> None:
@@ -50,6 +50,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._begun = asyncio.Semaphore(0)
+        self._addresses: tuple[str, ...] = ()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accepted, _ADDRESS, 0)
@@ -82,9 +83,7 @@ class Proxy:
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        fault = self.fault if self.fault is not None and self.faults < self.fault.times else None
-        if fault is not None:
-            self.faults += 1
+        fault = None if self.fault is None or self.fault.kind == "cut answer" else self._turn(self.fault)
         there: asyncio.StreamWriter | None = None
         # Whatever breaks here breaks for the sender as well, who tells about it.
         try:
@@ -94,48 +93,64 @@ class Proxy:
                     if fault is not None and fault.kind == "slow":
                         await _pass_some(reader, there, fault.after)
                     self._begun.release()
-                    await _pass(reader, there, answers, writer, fault)
+                    await self._pass(reader, there, answers, writer, fault)
         finally:
             for one in (writer, there):
                 if one is not None:
                     one.transport.abort()
 
+    def _turn(self, fault: ProxyFault) -> ProxyFault | None:
+        """Return the fault if it happens now, once more; None when it has happened often enough."""
+        if self.faults >= fault.times:
+            return None
+        self.faults += 1
+        return fault
+
+    async def _pass(
+        self,
+        reader: asyncio.StreamReader,
+        there: asyncio.StreamWriter,
+        answers: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        fault: ProxyFault | None,
+    ) -> None:
+        if fault is not None and fault.kind == "cut request":
+            await _cut(reader, there, answers, fault)
+            return
+        asking = asyncio.create_task(_pass_slowly(reader, there, fault) if fault else _pass_all(reader, there))
+        try:
+            while data := await answers.read(_PIECE):
+                # Asked at each answer: a connection that passed one may be kept for the next request.
+                if self.fault is not None and self.fault.kind == "cut answer" and self._turn(self.fault):
+                    return
+                writer.write(data)
+                await writer.drain()
+            if writer.can_write_eof():
+                writer.write_eof()
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         async with asyncio.timeout(_CONNECTS_WITHIN_S):
-            found = await asyncio.get_running_loop().getaddrinfo(self._origin.host, self._origin.port)
-            for address in dict.fromkeys(str(each[4][0]) for each in found):
+            if not self._addresses:
+                found = await asyncio.get_running_loop().getaddrinfo(self._origin.host, self._origin.port)
+                self._addresses = tuple(dict.fromkeys(str(each[4][0]) for each in found))
+            for address in self._addresses:
                 if is_address_allowed(self._origin.host, address, allowed_hosts=self._allowed_hosts):
                     return await asyncio.open_connection(address, self._origin.port)
         raise OSError("no address that is allowed")
 
 
-async def _pass(
-    reader: asyncio.StreamReader,
-    there: asyncio.StreamWriter,
-    answers: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    fault: ProxyFault | None,
+async def _cut(
+    reader: asyncio.StreamReader, there: asyncio.StreamWriter, answers: asyncio.StreamReader, fault: ProxyFault
 ) -> None:
-    kind = fault.kind if fault is not None else None
-    if fault is not None and kind == "cut request":
-        await _pass_some(reader, there, fault.after)
-        there.write_eof()
-        # What the endpoint makes of it is its own affair, but it should have made it before anybody looks.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_SETTLES_WITHIN_S):
-                await answers.read()
-        return
-    asking = asyncio.create_task(
-        _pass_slowly(reader, there, fault) if fault and kind == "slow" else _pass_all(reader, there)
-    )
-    try:
-        if kind == "cut answer":
-            await answers.read(1)
-            return
-        await _pass_all(answers, writer)
-    finally:
-        asking.cancel()
-        await asyncio.gather(asking, return_exceptions=True)
+    await _pass_some(reader, there, fault.after)
+    there.write_eof()
+    # What the endpoint makes of it is its own affair, but it should have made it before anybody looks.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_SETTLES_WITHIN_S):
+            await answers.read()
 
 
 async def _pass_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -10,6 +10,7 @@ from postback_conformance.suite.case import Case
 from postback_conformance.suite.facts import ACKNOWLEDGE, HTTP_1, OURS
 from postback_conformance.suite.outcomes import must_accept, still_there
 from postback_conformance.suite.proxy import ProxyFault
+from postback_conformance.suite.state import resend_after_restart
 from postback_conformance.verdict import PASS, Fail, NotApplicable, Outcome
 from postback_sender import Event
 from postback_sender.delivery.request import request_bytes
@@ -103,7 +104,7 @@ async def _restart(bench: Bench) -> Iterable[Outcome]:
                     captures=sent.captures,
                 )
             )
-    return [*outcomes, await still_there(bench, "a restart")]
+    return [*outcomes, await still_there(bench, "a restart"), *await resend_after_restart(bench)]
 
 
 CASES: Final = (
@@ -135,8 +136,8 @@ CASES: Final = (
     Case(
         id="recovery.restart",
         level="MUST",
-        requirement="What was accepted is still there when the endpoint was killed and started again.",
-        fix="Answer once the record is on disk: commit first, then say so.",
+        requirement="What was accepted is still there, and known, when the endpoint was killed and started again.",
+        fix="Answer once the record is on disk, with all that tells a duplicate: commit first, then say so.",
         sources=(ACKNOWLEDGE, OURS),
         run=_restart,
         needs=("restart", "probe"),

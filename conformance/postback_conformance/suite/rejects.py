@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.facts import HEADER, HTTP, JSON, NO_RETRY, OURS, XML, XML_ATTACKS
+from postback_conformance.suite.free_texts import free_texts
 from postback_conformance.suite.outcomes import must_refuse, must_survive, refuses_all, still_there
 from postback_conformance.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
 from postback_receiver.secret_names import is_secret_header, is_secret_parameter
@@ -105,6 +106,9 @@ def _without_secrets(bench: Bench, event: Event) -> Iterator[tuple[str, Postback
         rest = tuple(pair for pair in postback.headers if pair[0].lower() != name.lower())
         yield f"a postback without its header {name}", replace(postback, headers=rest)
         yield f"a postback with another {name}", replace(postback, headers=(*rest, (name, _WRONG)))
+        value = next(value for other, value in postback.headers if other.lower() == name.lower())
+        if half := value[: len(value) // 2].strip():
+            yield f"a postback with the first half of {name}", replace(postback, headers=(*rest, (name, half)))
     parts = urlsplit(postback.url)
     if parts.password:
         bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
@@ -210,12 +214,7 @@ async def _bad_utf8(bench: Bench) -> Iterable[Outcome]:
 
 def _texts(bench: Bench) -> list[str]:
     body = bench.notification.body
-    known = bench.notification.catalogue.tokens(bench.notification.event)
-    return [
-        one.name
-        for one in known
-        if body is not None and one.name in body.names and one.type == "text" and not one.format
-    ]
+    return free_texts(bench.notification, body.names) if body is not None else []
 
 
 async def _entity_bomb(bench: Bench) -> Iterable[Outcome]:

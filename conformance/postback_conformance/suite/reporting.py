@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn
 
-from postback_conformance.errors import SelectionError
 from postback_conformance.judge import Judgement
 from postback_conformance.redaction import Hide, hidden
 from postback_conformance.reports.report import About, Report, make_report
 from postback_conformance.rule import Example, Rule
-from postback_conformance.selection import select
+from postback_conformance.selection import CASE, select
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.running import ANSWERS
@@ -42,14 +41,7 @@ def select_cases(cases: Sequence[Case], *, only: Sequence[str] = (), skip: Seque
 
     Raises `SelectionError` for a pattern that matches nothing, and when nothing is left.
     """
-    try:
-        chosen = {rule.id for rule in select(map(_as_rule, cases), only=only, skip=skip)}
-    except SelectionError as error:
-        told = str(error).replace("no rule is called", "no case is called").replace("no rule to judge by", "no case")
-        raise SelectionError(
-            told.replace("`postback rules list` has all", "`postback conform --list-cases` has all")
-        ) from None
-    return tuple(case for case in cases if case.id in chosen)
+    return select(cases, CASE, only=only, skip=skip)
 
 
 def _as_rule(case: Case) -> Rule:

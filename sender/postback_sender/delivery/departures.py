@@ -12,12 +12,16 @@ from postback_sender.delivery.turns import Turns
 
 
 class Request(NamedTuple):
-    """What is to leave. `aim` says for which server by now, `leave` is called when it does, and returns the bytes."""
+    """What is to leave.
+
+    `aim` says for which server by now; `leave` is called when it does, with that instant of the clock, and returns the
+    bytes.
+    """
 
     method: str
     is_resend: bool
     aim: Callable[[], Origin]
-    leave: Callable[[], bytes]
+    leave: Callable[[int], bytes]
 
 
 class Departures:
@@ -55,7 +59,14 @@ class Departures:
 
     async def _leave_at_once(self, request: Request) -> tuple[int, Answer]:
         connection = await self._connected(request)
-        return await self._answered(request, connection, self._clock.monotonic_ns(), request.leave())
+        try:
+            started_ns = self._clock.monotonic_ns()
+            data = request.leave(started_ns)
+        except BaseException:
+            if isinstance(connection, Connection):
+                connection.abort()
+            raise
+        return await self._answered(request, connection, started_ns, data)
 
     async def _leave_in_turn(
         self, request: Request, turns: Turns, places: asyncio.Semaphore | None = None
@@ -80,12 +91,16 @@ class Departures:
                 await turns.until_allowed()
                 if places is not None:
                     await places.acquire()
-                if self._is_ready(request, connection):
-                    # From here on nothing waits before the bytes are on their way.
-                    return connection, turns.take(), request.leave()
-                if places is not None:
-                    places.release()
-                return None
+                left: tuple[Connection | Answer, int, bytes] | None = None
+                try:
+                    if self._is_ready(request, connection):
+                        # From here on nothing waits before the bytes are on their way.
+                        started_ns = turns.take()
+                        left = connection, started_ns, request.leave(started_ns)
+                finally:
+                    if left is None and places is not None:
+                        places.release()
+                return left
         except BaseException:
             if isinstance(connection, Connection):
                 connection.abort()

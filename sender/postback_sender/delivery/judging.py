@@ -8,8 +8,13 @@ from postback_sender.delivery.retry_after import parse_retry_after
 from postback_sender.matcher import MAX_ANSWER_BYTES
 
 
-def judged(policy: DeliveryPolicy, answer: Answer, *, number: int, started_ns: int, now_ns: int) -> Attempt:
-    """Return the attempt that an answer ended, number `number` of its round; `now_ns` is wall time, for its dates."""
+def judged(
+    policy: DeliveryPolicy, answer: Answer, *, number: int, started_ns: int, now_ns: int, uncounted: int = 0
+) -> Attempt:
+    """Return the attempt that an answer ended, number `number` of its round; `now_ns` is wall time, for its dates.
+
+    `uncounted` as in an `Attempt`.
+    """
     failure, detail = answer.failure, answer.detail
     if failure is None and answer.status is not None:
         failure, detail = _verdict(policy, answer, answer.status)
@@ -22,6 +27,7 @@ def judged(policy: DeliveryPolicy, answer: Answer, *, number: int, started_ns: i
         status=answer.status,
         retry_after_ns=parse_retry_after(retry_after, now_ns=now_ns) if retry_after else None,
         detail=detail,
+        uncounted=uncounted,
     )
 
 

@@ -14,8 +14,9 @@ from postback_sender.matcher import ResponseMatcher
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One send of a postback and its outcome; times are nanoseconds of the sender's monotonic clock.
 
-    `number` counts from 1. `failure` is None for a success. `status` is None when no answer came. `retry_after_ns` is
-    how long the answer asked to be left alone. `detail` is for people.
+    `number` counts from 1, and `uncounted` of those before it were cut off, which no policy counts. `failure` is None
+    for a success. `status` is None when no answer came. `retry_after_ns` is how long the answer asked to be left alone.
+    `detail` is for people.
     """
 
     number: int
@@ -25,6 +26,12 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     status: int | None = None
     retry_after_ns: int | None = None
     detail: str = ""
+    uncounted: int = 0
+
+    @property
+    def counted(self) -> int:
+        """How many attempts there were that the policy counts, with this one."""
+        return self.number - self.uncounted
 
 
 class DeliveryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,8 +75,8 @@ def next_step(policy: DeliveryPolicy, ready_ns: int, last: Attempt | None, now_n
     if not profile.retries(last.failure, last.status):
         status = f" {last.status}" if last.status is not None else ""
         return GiveUp(f"{last.failure}{status}: {profile.title} does not try that again")
-    if last.number > len(profile.delays_ns):
-        return GiveUp(f"{last.failure} after {_attempts(last.number)}: {profile.title} allows no more")
+    if last.counted > len(profile.delays_ns):
+        return GiveUp(f"{last.failure} after {_attempts(last.counted)}: {profile.title} allows no more")
     due_ns = last.finished_ns + _delay_ns(profile, last)
     return Send() if now_ns >= due_ns else Wait(due_ns)
 
@@ -87,7 +94,7 @@ def _attempts(number: int) -> str:
 
 def _delay_ns(profile: RetryProfile, failed: Attempt) -> int:
     """Return how long to wait after a failed attempt: as planned, or as asked, up to twice as long."""
-    planned_ns = profile.delays_ns[failed.number - 1]
+    planned_ns = profile.delays_ns[failed.counted - 1]
     if not profile.honours_retry_after or failed.retry_after_ns is None:
         return planned_ns
     return min(max(planned_ns, failed.retry_after_ns), 2 * planned_ns)

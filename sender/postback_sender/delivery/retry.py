@@ -18,6 +18,8 @@ class Failure(StrEnum):
     HOST_NOT_FOUND = "host not found"
     FORBIDDEN_ADDRESS = "forbidden address"
     MALFORMED_URL = "malformed URL"
+    CUT_OFF = "cut off"
+    """Its sender ended first. Nobody knows whether the endpoint has it, and no policy counts it."""
 
 
 _CUSTOM = "custom"

@@ -2,21 +2,31 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
-from typing import Protocol, cast
+from contextlib import aclosing, suppress
+from typing import cast
 
 import msgspec
 
 from postback_sender.clock import Clock
 from postback_sender.delivery.at_hand import AtHand, until_set_or_due
-from postback_sender.delivery.departures import Departures, Request
+from postback_sender.delivery.departures import Departures
+from postback_sender.delivery.entry_request import EntryRequest, Postbacks, postback_of
 from postback_sender.delivery.handover import Handover
 from postback_sender.delivery.judging import judged
-from postback_sender.delivery.origin import Origin
-from postback_sender.delivery.policy import Attempt, Delivered, DeliveryPolicy, GiveUp, Step, Wait, next_step, used_up
-from postback_sender.delivery.request import request_bytes
+from postback_sender.delivery.policy import (
+    Attempt,
+    Delivered,
+    DeliveryPolicy,
+    GiveUp,
+    Send,
+    Step,
+    Wait,
+    next_step,
+    used_up,
+)
 from postback_sender.delivery.retry import Failure
-from postback_sender.outbox.entry import Entry, LoggedAttempt
+from postback_sender.errors import SenderError
+from postback_sender.outbox.entry import CUT_OFF_DETAIL, Begun, Entry, LoggedAttempt
 from postback_sender.outbox.errors import OutboxError
 from postback_sender.outbox.outbox import Outbox
 from postback_sender.postback import Postback
@@ -33,31 +43,14 @@ OnAttempt = Callable[[Postback, Attempt, Step], None]
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What became of one postback: every attempt of its round, and how it ended, None when it still waits."""
+    """What became of one postback: every attempt of its round, and how it ended, None when it still waits.
+
+    One that cannot be rendered with the settings as they are now has no method and no URL.
+    """
 
     postback: Postback
     attempts: tuple[Attempt, ...]
     outcome: Delivered | GiveUp | None
-
-
-class Postbacks(Protocol):
-    """What entries send."""
-
-    def of(self, entry: Entry) -> Postback:
-        """Return the postback of an entry; raises `SenderError` when there is none."""
-        ...
-
-    def newest(self, entry: Entry, postback: Postback) -> Postback:
-        """Return what would leave for an entry now: its postback, or that with newer values."""
-        ...
-
-    def left(self, entry: Entry) -> None:
-        """Take note that an entry leaves, as it is."""
-        ...
-
-    def ended(self, entry: Entry) -> None:
-        """Take note that an entry was delivered or given up."""
-        ...
 
 
 class DeliveryRun:
@@ -99,6 +92,8 @@ class DeliveryRun:
         self._feeding = asyncio.create_task(self._feed_until_the_end())
         # What was taken from hand and is not put down yet.
         self._begun: set[int] = set()
+        # What was cut, and when.
+        self._cut_off: list[tuple[EntryRequest, int]] = []
         self._busy = 0
         self._errors: list[BaseException] = []
         self._is_stopped = False
@@ -162,6 +157,7 @@ class DeliveryRun:
             ended = await asyncio.gather(*self._workers, return_exceptions=True)
             self._errors += [error for error in ended if isinstance(error, Exception)]
             self._outbox.note_use(self._clock.now_ns())
+            await self._log_cut_off()
             left = [entry.id for at_hand in self._at_hand for entry in at_hand.take_all()]
             await self._outbox.release([*self._begun, *left])
             if self._errors:
@@ -230,29 +226,32 @@ class DeliveryRun:
 
     async def _deliver(self, entry: Entry, worker: "asyncio.Task[None]") -> Delivery | None:
         """Make the one attempt an entry is due for; None when there will be another."""
-        if end := used_up(self._policy, entry.attempts):
+        if end := used_up(self._policy, entry.attempts - entry.cut_off):
             self._in_flight.add(worker)
             return await self._give_up(entry, end)
-        postback = self._postbacks.of(entry)
-        origin, data = request_bytes(postback)
-        is_resend = entry.attempts > 0
 
-        def aim() -> Origin:
-            nonlocal postback, origin, data
-            newest = self._postbacks.newest(entry, postback)
-            if newest is not postback:
-                postback = newest
-                origin, data = request_bytes(postback)
-            return origin
-
-        def leave() -> bytes:
+        def begin(begun: Begun) -> None:
+            self._outbox.begin(begun)
             self._in_flight.add(worker)
-            self._postbacks.left(entry)
-            return data
 
-        started_ns, answer = await self._departures.exchange(Request(postback.method, is_resend, aim, leave))
+        try:
+            leaving = EntryRequest(entry, self._postbacks, begin, wall_offset_ns=self._wall_offset_ns)
+        except SenderError as error:
+            self._in_flight.add(worker)
+            return await self._give_up(entry, GiveUp(str(error)))
+        try:
+            started_ns, answer = await self._departures.exchange(leaving.request())
+        except asyncio.CancelledError:
+            if leaving.left_ns is not None:
+                self._cut_off.append((leaving, self._clock.monotonic_ns()))
+            raise
         attempt = judged(
-            self._policy, answer, number=entry.attempts + 1, started_ns=started_ns, now_ns=self._clock.now_ns()
+            self._policy,
+            answer,
+            number=leaving.number,
+            started_ns=started_ns,
+            now_ns=self._clock.now_ns(),
+            uncounted=entry.cut_off,
         )
         step = next_step(self._policy, 0, attempt, attempt.finished_ns)
         try:
@@ -263,17 +262,17 @@ class DeliveryRun:
             raise
         # Told while it still counts as in flight: who is told may call stop().
         if self._on_attempt:
-            self._on_attempt(postback, attempt, step)
+            self._on_attempt(leaving.postback, attempt, step)
         if not isinstance(step, Delivered | GiveUp):
             return None
         self._postbacks.ended(entry)
-        attempts = await attempts_of(entry, self._outbox, self._wall_offset_ns) if is_resend else (attempt,)
-        return Delivery(postback=postback, attempts=attempts, outcome=step)
+        attempts = await attempts_of(entry, self._outbox, self._wall_offset_ns) if entry.attempts else (attempt,)
+        return Delivery(postback=leaving.postback, attempts=attempts, outcome=step)
 
     async def _give_up(self, entry: Entry, end: GiveUp) -> Delivery:
-        """End an entry that was tried as often as the settings allow now."""
+        """End an entry without another attempt: settings that have changed allow no more, or cannot render it."""
         delivery = Delivery(
-            postback=self._postbacks.of(entry),
+            postback=postback_of(entry, self._postbacks),
             attempts=await attempts_of(entry, self._outbox, self._wall_offset_ns),
             outcome=end,
         )
@@ -282,6 +281,22 @@ class DeliveryRun:
         self._begun.discard(entry.id)
         self._postbacks.ended(entry)
         return delivery
+
+    async def _log_cut_off(self) -> None:
+        """Put down what was cut, best effort: what cannot be is found by whoever opens the outbox next."""
+        for cut, cut_ns in self._cut_off:
+            attempt = Attempt(
+                number=cut.number,
+                started_ns=cut.left_ns or cut_ns,
+                finished_ns=cut_ns,
+                failure=Failure.CUT_OFF,
+                detail=CUT_OFF_DETAIL,
+                uncounted=cut.entry.cut_off,
+            )
+            with suppress(OutboxError):
+                await self._keep(cut.entry, attempt, Wait(cut.entry.due_ns - self._wall_offset_ns))
+                if self._on_attempt:
+                    self._on_attempt(cut.postback, attempt, Send())
 
     async def _keep(self, entry: Entry, attempt: Attempt, step: Step) -> None:
         """Put an attempt and what follows it into the outbox."""
@@ -314,7 +329,9 @@ async def attempts_of(entry: Entry, outbox: Outbox, wall_offset_ns: int) -> tupl
         Attempt(
             number=logged.number,
             started_ns=logged.started_at_ns - wall_offset_ns,
-            finished_ns=logged.finished_at_ns - wall_offset_ns,
+            # What nobody saw the end of took no time that anybody knows of.
+            finished_ns=(logged.started_at_ns if logged.finished_at_ns is None else logged.finished_at_ns)
+            - wall_offset_ns,
             failure=Failure(logged.failure) if logged.failure else None,
             status=logged.status,
             detail=logged.detail,

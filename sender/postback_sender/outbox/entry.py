@@ -1,10 +1,11 @@
 """What an outbox holds: events that wait to be sent, what was tried with each of them, and what became of it."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
+from postback_sender.delivery.retry import Failure
 from postback_sender.event import Event
 from postback_sender.outbox.errors import OutboxError
 
@@ -12,6 +13,9 @@ State = Literal["waiting", "delivered", "given up", "dropped"]
 Outcome = Literal["delivered", "given up"]
 
 STATES: tuple[State, ...] = ("waiting", "delivered", "given up", "dropped")
+
+# In the log, of an attempt that was cut off.
+CUT_OFF_DETAIL = "its sender ended first; counts as no retry"
 
 # What fits into 64 bits: the years 1677 to 2262.
 _EARLIEST_NS, _LATEST_NS = -(2**63), 2**63 - 1
@@ -43,7 +47,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event that was accepted, as the `line` that `encode_event` makes of it; ids ascend in the order of acceptance.
 
     A *round* is all that is tried until an entry is delivered or given up; whoever retries it by hand starts another.
-    `attempts` counts those of this round, so that the policy counts anew. `key` and `due_ns` as for a `Draft`.
+    `attempts` counts those of this round, so that the policy counts anew; of them `cut_off` ended with their sender,
+    and the policy does not count them. `key` and `due_ns` as for a `Draft`.
     """
 
     id: int
@@ -51,6 +56,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key: str
     due_ns: int
     attempts: int = 0
+    cut_off: int = 0
     round: int = 1
     state: State = "waiting"
 
@@ -67,19 +73,34 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             raise OutboxError(f"entry {self.id} of the outbox holds something that is not an event: {error}") from None
 
 
+class Begun(NamedTuple):
+    """An attempt that has left, or is about to; `started_at_ns` is wall time."""
+
+    entry_id: int
+    round: int
+    number: int
+    started_at_ns: int
+
+
 class LoggedAttempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt as the log keeps it; times are wall time in nanoseconds since the epoch.
 
-    `number` counts from 1 within the round. `failure` is "" for a success, `status` None when no answer came.
+    `number` counts from 1 within the round. `failure` is "" for a success, `status` None when no answer came, and
+    `finished_at_ns` None when nobody was left to see the end.
     """
 
     number: int
     started_at_ns: int
-    finished_at_ns: int
+    finished_at_ns: int | None
     failure: str = ""
     status: int | None = None
     detail: str = ""
     round: int = 1
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether its sender ended first: the endpoint may have it or not, and no policy counts it."""
+        return self.failure == Failure.CUT_OFF
 
 
 def storable_number(number: int) -> int:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from postback_sender.outbox.entry import (
     STATES,
+    Begun,
     Draft,
     Entry,
     LoggedAttempt,
@@ -94,6 +95,9 @@ class MemoryOutbox:
         claimable = self._claimable[resends]
         return claimable[0][0] if claimable else None
 
+    def begin(self, begun: Begun) -> None:
+        """Note nothing: there is nobody whom a kill could leave anything to."""
+
     async def record(
         self,
         entry_id: int,
@@ -122,6 +126,7 @@ class MemoryOutbox:
         self._waiting[entry_id] = entry = replace(
             entry,
             attempts=attempt.number if attempt else entry.attempts,
+            cut_off=entry.cut_off + (attempt is not None and attempt.is_cut_off),
             due_ns=entry.due_ns if due_ns is None else storable_number(due_ns),
         )
         self._make_claimable(entry)

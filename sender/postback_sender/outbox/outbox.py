@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from postback_sender.outbox.entry import Draft, Entry, LoggedAttempt, Outcome, State
+from postback_sender.outbox.entry import Begun, Draft, Entry, LoggedAttempt, Outcome, State
 
 
 class Outbox(Protocol):
@@ -56,6 +56,14 @@ class Outbox(Protocol):
         """Return the earliest due time of all claimable entries of that kind, or None when there are none."""
         ...
 
+    def begin(self, begun: Begun) -> None:
+        """Note that an attempt of a claimed entry is about to leave; `record` notes its end.
+
+        It is noted at once, so that a kill cannot hide it: whoever opens the outbox next finds it in the log, as cut
+        off. The policy does not count such attempts.
+        """
+        ...
+
     async def record(
         self,
         entry_id: int,
@@ -69,8 +77,8 @@ class Outbox(Protocol):
 
         Either ends the claim. The end of an entry makes the next one of its key claimable; True means that something
         may have become claimable so. `reason` is for people. The attempt's number has to be the next one of the round,
-        which is the entry's, whatever `attempt.round` says. Raises `OutboxError` when this outbox has no claim on the
-        entry.
+        which is the entry's, whatever `attempt.round` says; one that was cut off is counted as such. Raises
+        `OutboxError` when this outbox has no claim on the entry.
         """
         ...
 

@@ -1,23 +1,29 @@
-"""The file behind an outbox: telling ours from others, making it, opening it, keeping a second sender out.
+"""The file behind an outbox: telling ours from others, making it, bringing it up to date, opening it."""
 
-The lock is on a file beside it: SQLite locks the database in a way that the system drops as soon as anybody in the
-same process closes it. The system drops ours with the process, so nothing is left to clean up after kill -9.
-"""
-
-import fcntl
 import os
 import sqlite3
-import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Final, Literal
 
+from postback_sender.delivery.retry import Failure
+from postback_sender.outbox.entry import CUT_OFF_DETAIL, Begun
 from postback_sender.outbox.errors import OutboxError
-from postback_sender.outbox.sqlite_schema import CREATE_TABLES, FORGET_HELD, MIGRATE, REARRANGE, SELECT_LANES
+from postback_sender.outbox.sqlite_schema import (
+    COUNT_CUT_OFF,
+    CREATE_TABLES,
+    FORGET_HELD,
+    INSERT_CUT_OFF,
+    MIGRATIONS,
+    NOBODY_SAW_IT,
+    REARRANGE,
+    SELECT_LANES,
+)
 
 APPLICATION_ID: Final = int.from_bytes(b"PBOX")
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 Synchronous = Literal["normal", "full"]
 
@@ -46,56 +52,13 @@ _ADVICE: Final = {
 }
 
 
-class OutboxLock:
-    """The right to change an outbox file, held by one process at a time and gone when that process is.
+def open_for_writing(
+    path: Path, *, synchronous: Synchronous = "normal", left_behind: Iterable[Begun] = ()
+) -> sqlite3.Connection:
+    """Return a connection to the outbox at `path`, made when missing. Only who holds its lock may ask for one.
 
-    Its file holds the number of the process that has it, or had it and was killed, and its date says when the outbox
-    was last used: `last_used_ns`, wall time, None for never.
+    What the lock says was `left_behind` is put into the log; then it is to be cleared there.
     """
-
-    def __init__(self, path: Path) -> None:
-        """Take it, or raise `OutboxError` that names the process which has it."""
-        # One outbox is one outbox, by whatever links it is reached.
-        real = path.resolve()
-        file = real.with_name(f"{real.name}-lock")
-        with outbox_errors(path):
-            is_new = not file.exists()
-            self._file = os.open(file, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = self._holder()
-                os.close(self._file)
-                self._file = -1
-                raise outbox_error(path, f"{holder} works on it. Stop that one, or use another file.") from None
-            # Whoever was killed cannot have noted when that was.
-            state = os.fstat(self._file)
-            noted_ns = time.time_ns() if state.st_size else state.st_mtime_ns
-            self.last_used_ns = None if is_new else noted_ns
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, str(os.getpid()).encode(), 0)
-
-    def note_use(self, at_ns: int) -> None:
-        """Note that the outbox was used until then."""
-        self.last_used_ns = max(at_ns, self.last_used_ns or at_ns)
-
-    def release(self) -> None:
-        """Let others have it; a second call does nothing."""
-        if self._file >= 0:
-            with suppress(OSError):
-                os.ftruncate(self._file, 0)
-                used_ns = max(0, self.last_used_ns or 0)
-                os.utime(self._file, ns=(used_ns, used_ns))
-            os.close(self._file)
-            self._file = -1
-
-    def _holder(self) -> str:
-        number = os.pread(self._file, 20, 0)
-        return f"the process {number.decode()}" if number.isdigit() else "another process"
-
-
-def open_for_writing(path: Path, *, synchronous: Synchronous = "normal") -> sqlite3.Connection:
-    """Return a connection to the outbox at `path`, made when missing. Only who holds its lock may ask for one."""
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         needed = ".".join(map(str, _OLDEST_SQLITE))
         raise outbox_error(path, f"SQLite {needed} is needed, and this Python has {sqlite3.sqlite_version}.")
@@ -117,6 +80,7 @@ def open_for_writing(path: Path, *, synchronous: Synchronous = "normal") -> sqli
             connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             with transaction(connection):
                 forget_held(connection)
+                _log_cut_off(connection, left_behind)
         except BaseException:
             connection.close()
             raise
@@ -169,6 +133,19 @@ def forget_held(connection: sqlite3.Connection) -> None:
     """Delete what is held, and let go what was accepted after it with the same key."""
     if sum([connection.execute(statement).rowcount for statement in FORGET_HELD]):
         rearrange(connection)
+
+
+def _log_cut_off(connection: sqlite3.Connection, left_behind: Iterable[Begun]) -> None:
+    """Log those attempts whose end is not in the log, as cut off; the others got there before the kill."""
+    for begun in left_behind:
+        values = {
+            **begun._asdict(),
+            "finished_at_ns": NOBODY_SAW_IT,
+            "failure": Failure.CUT_OFF,
+            "detail": CUT_OFF_DETAIL,
+        }
+        if connection.execute(INSERT_CUT_OFF, values).rowcount:
+            connection.execute(COUNT_CUT_OFF, values)
 
 
 def rearrange(connection: sqlite3.Connection) -> None:
@@ -251,7 +228,7 @@ def _create_or_migrate(connection: sqlite3.Connection, version: int) -> None:
         # Both before the switch to a write-ahead log, and so in the first hundred bytes of the file proper.
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        for statement in MIGRATE if version else CREATE_TABLES:
+        for statement in chain.from_iterable(MIGRATIONS[version - 1 :]) if version else CREATE_TABLES:
             connection.execute(statement)
 
 

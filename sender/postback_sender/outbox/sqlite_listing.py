@@ -1,17 +1,20 @@
-"""What people do with an outbox file by hand: look at its entries and logs, retry, and drop."""
+"""What people do with an outbox file by hand: look at its entries and logs, retry, drop, and purge."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Final, cast
 
+import msgspec
+
 from postback_sender.outbox import sqlite_schema as schema
 from postback_sender.outbox.entry import STATES, Entry, LoggedAttempt, State, storable_number
 from postback_sender.outbox.errors import EntryLookupError
+from postback_sender.outbox.lock import OutboxLock
 from postback_sender.outbox.sqlite_file import (
-    OutboxLock,
+    explain,
     open_for_reading,
     open_for_writing,
     outbox_error,
@@ -19,6 +22,7 @@ from postback_sender.outbox.sqlite_file import (
     rearrange,
     transaction,
 )
+from postback_sender.outbox.sqlite_purge import count_ended, give_back, purge
 
 _PAGE_ROWS: Final = 256
 _MAX_NAMED: Final = 10
@@ -38,10 +42,21 @@ class ListedEntry(Entry, frozen=True, kw_only=True):
     last_failure: str
 
 
+class Purged(msgspec.Struct, frozen=True, kw_only=True):
+    """What a purge took, by state, and by how many bytes the file is smaller; `obstacle` says why it is not, or "".
+
+    What is not given back is used for what is accepted next.
+    """
+
+    counts: Mapping[State, int]
+    freed_bytes: int
+    obstacle: str
+
+
 class OutboxFile:
     """An existing outbox, all its notifications and targets together. Reading works while a sender delivers from it.
 
-    `retry` and `drop` raise `OutboxError` while another process works on the file: it would not notice.
+    `retry`, `drop` and `purge` raise `OutboxError` while another process works on the file: it would not notice.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -97,6 +112,29 @@ class OutboxFile:
         """
         return self._change(schema.DROP, {"reason": reason}, entry_ids, wanted=("waiting",), verb="dropped")
 
+    def ended_before(self, before_ns: int, *, states: Collection[State] = STATES) -> Mapping[State, int]:
+        """Return how many entries `purge` would take, by state; works while a sender delivers."""
+        with outbox_errors(self._path), closing(open_for_reading(self._path)) as connection:
+            return count_ended(connection, storable_number(before_ns), states)
+
+    def purge(self, before_ns: int, *, states: Collection[State] = STATES) -> Purged:
+        """Remove entries in these states, their events and their logs, that had ended before an instant, wall time.
+
+        An entry ends with its last attempt, or was due then if there was none. What waits stays, whatever `states`
+        says, and no id is ever given to another entry.
+        """
+        before_bytes = self._path.stat().st_size
+        obstacle = ""
+        with self._locked() as connection:
+            counts = purge(connection, storable_number(before_ns), states)
+            if counts:
+                try:
+                    give_back(connection)
+                except sqlite3.Error as error:
+                    obstacle = explain(error)
+        freed_bytes = max(0, before_bytes - self._path.stat().st_size)
+        return Purged(counts=counts, freed_bytes=freed_bytes, obstacle=obstacle)
+
     def _page(
         self, *, limit: int, before: int = _NO_ID_IS_LARGER, entry_id: int | None = None, state: State | None = None
     ) -> list[ListedEntry]:
@@ -114,23 +152,30 @@ class OutboxFile:
         wanted: tuple[State, ...],
         verb: str,
     ) -> int:
+        with self._locked() as connection, transaction(connection):
+            if entry_ids is None:
+                changed = connection.execute(statement, {**values, "id": None}).rowcount
+            else:
+                ids = sorted(set(entry_ids))
+                self._check(connection, ids, wanted, verb)
+                changed = sum(connection.execute(statement, {**values, "id": one}).rowcount for one in ids)
+            # An entry that waits again may have to wait before others of its key, and one that is dropped lets them go
+            # first.
+            rearrange(connection)
+            return changed
+
+    @contextmanager
+    def _locked(self) -> Generator[sqlite3.Connection]:
+        """Open the file for changes while nobody else works on it."""
         lock = OutboxLock(self._path)
         try:
+            left_behind = lock.left_behind
             with (
                 outbox_errors(self._path),
-                closing(open_for_writing(self._path)) as connection,
-                transaction(connection),
+                closing(open_for_writing(self._path, left_behind=left_behind)) as connection,
             ):
-                if entry_ids is None:
-                    changed = connection.execute(statement, {**values, "id": None}).rowcount
-                else:
-                    ids = sorted(set(entry_ids))
-                    self._check(connection, ids, wanted, verb)
-                    changed = sum(connection.execute(statement, {**values, "id": one}).rowcount for one in ids)
-                # An entry that waits again may have to wait before others of its key, and one that is dropped lets
-                # them go first.
-                rearrange(connection)
-                return changed
+                lock.clear()
+                yield connection
         finally:
             lock.release()
 

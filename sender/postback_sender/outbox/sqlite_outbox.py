@@ -2,7 +2,8 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from postback_sender.outbox.claims import Claims
 from postback_sender.outbox.commit_thread import CommitThread
 from postback_sender.outbox.entry import (
     STATES,
+    Begun,
     Draft,
     Entry,
     LoggedAttempt,
@@ -25,9 +27,9 @@ from postback_sender.outbox.entry import (
     storable_text,
 )
 from postback_sender.outbox.errors import OutboxError
+from postback_sender.outbox.lock import OutboxLock
 from postback_sender.outbox.refusals import check_next, check_storable, refused_record
 from postback_sender.outbox.sqlite_file import (
-    OutboxLock,
     Synchronous,
     forget_held,
     make_folder,
@@ -36,6 +38,7 @@ from postback_sender.outbox.sqlite_file import (
     outbox_errors,
     transaction,
 )
+from postback_sender.outbox.sqlite_purge import Page, purge_page
 
 
 class SqliteOutbox:
@@ -67,8 +70,9 @@ class SqliteOutbox:
         make_folder(self._path.parent)
         self._lock = OutboxLock(self._path)
         try:
-            connection = open_for_writing(self._path, synchronous=synchronous)
+            connection = open_for_writing(self._path, synchronous=synchronous, left_behind=self._lock.left_behind)
             try:
+                self._lock.clear()
                 with outbox_errors(self._path), transaction(connection):
                     self._source = _source_id(connection, notification)
                     self._lane = _lane_id(connection, notification.name, to, ordered=ordered)
@@ -121,7 +125,12 @@ class SqliteOutbox:
         reason: str = "",
     ) -> bool:
         check_next(due_ns, outcome)
-        return await self._commits.submit(self._record, _Record(entry_id, attempt, due_ns, outcome, reason))
+        has_advanced = await self._commits.submit(self._record, _Record(entry_id, attempt, due_ns, outcome, reason))
+        self._lock.end(entry_id)
+        return has_advanced
+
+    def begin(self, begun: Begun) -> None:
+        self._lock.begin(begun)
 
     async def release(self, entry_ids: Iterable[int]) -> None:
         await self._commits.submit(self._release, list(entry_ids))
@@ -136,6 +145,20 @@ class SqliteOutbox:
 
     async def log(self, entry_id: int) -> list[LoggedAttempt]:
         return await self._commits.submit(self._log, entry_id)
+
+    async def purge(self, before_ns: int, *, states: Collection[State] = STATES) -> Mapping[State, int]:
+        """Remove what had ended before an instant, wall time, in these states, with its log, in the whole file.
+
+        Returns how many, by state. What waits stays. Others are served between its pages. The file gets no smaller, but
+        what is removed makes room; see `OutboxFile.purge` for both.
+        """
+        counts: Counter[State] = Counter()
+        last_id: int | None = 0
+        while last_id is not None:
+            page = await self._commits.submit(self._purge, (last_id, storable_number(before_ns), states))
+            counts.update(page.ended)
+            last_id = page.last_id
+        return counts
 
     def close(self) -> None:
         self._commits.close()
@@ -212,6 +235,7 @@ class SqliteOutbox:
     def _record(self, connection: sqlite3.Connection, records: Sequence["_Record"]) -> list[bool | OutboxError]:
         changed: list[tuple[object, ...]] = []
         attempts: list[tuple[object, ...]] = []
+        cut_off: list[int] = []
         ended_keys: list[str] = []
         refused: list[OutboxError | None] = []
         for record in records:
@@ -225,6 +249,8 @@ class SqliteOutbox:
             if (attempt := record.attempt) is not None:
                 number = attempt.number
                 attempts.append(_attempt_row(entry, attempt))
+                if attempt.is_cut_off:
+                    cut_off.append(entry.id)
             due_ns = entry.due_ns if record.due_ns is None else storable_number(record.due_ns)
             state = schema.FIRST if record.outcome is None else schema.ENDED[record.outcome]
             changed.append((entry.id, number, due_ns, state, storable_text(record.reason)))
@@ -234,6 +260,8 @@ class SqliteOutbox:
             connection.execute(schema.RECORD, (_as_json(changed),))
         if attempts:
             connection.execute(schema.INSERT_ATTEMPTS, (_as_json(attempts),))
+        if cut_off:
+            connection.execute(schema.ADD_CUT_OFF, (_as_json(cut_off),))
         # Whom it was that came after does not matter to whoever asks.
         has_advanced = bool(ended_keys) and self._advance(connection, ended_keys)
         return [refusal or has_advanced for refusal in refused]
@@ -260,6 +288,11 @@ class SqliteOutbox:
             [schema.stored_attempt(row) for row in connection.execute(schema.SELECT_LOG, (entry_id,))]
             for entry_id in entry_ids
         ]
+
+    def _purge(
+        self, connection: sqlite3.Connection, wishes: Sequence[tuple[int, int, Collection[State]]]
+    ) -> list[Page]:
+        return [purge_page(connection, *wish) for wish in wishes]
 
     def _give_back(self, claimed: asyncio.Future[list[Entry]]) -> None:
         """Release what was claimed for a caller who was cancelled meanwhile."""
@@ -296,7 +329,7 @@ def _attempt_row(entry: Entry, attempt: LoggedAttempt) -> tuple[object, ...]:
         entry.round,
         attempt.number,
         attempt.started_at_ns,
-        attempt.finished_at_ns,
+        schema.NOBODY_SAW_IT if attempt.finished_at_ns is None else attempt.finished_at_ns,
         attempt.failure,
         attempt.status,
         storable_text(attempt.detail),

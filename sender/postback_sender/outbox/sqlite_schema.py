@@ -18,7 +18,10 @@ from urllib.parse import urlsplit
 
 from postback_sender.outbox.entry import Entry, LoggedAttempt, Outcome, State
 
-EntryRow: TypeAlias = tuple[int, str, int, int, int, bytes]
+EntryRow: TypeAlias = tuple[int, str, int, int, int, int, bytes]
+
+# In place of the instant at which an attempt ended.
+NOBODY_SAW_IT: Final = -(2**63)
 
 # States below WAITING_BELOW wait. An entry is held until all that is accepted with it is in the file, and it is first
 # when nothing keeps it from being claimed.
@@ -29,6 +32,8 @@ DROPPED: Final = 13
 # First sends and resends apart: those under a limit must not stand before those without.
 _ENTRY_DUE: Final = "CREATE INDEX entry_due ON entry (lane, attempts > 0, due_ns, id) WHERE state = 2"
 _ENTRY_HELD: Final = "CREATE INDEX entry_held ON entry (id) WHERE state = 0"
+# What was purged leaves its highest id behind, so that none is given to another entry.
+_PURGED: Final = ("CREATE TABLE purged (last_id INTEGER NOT NULL)", "INSERT INTO purged (last_id) VALUES (0)")
 
 CREATE_TABLES: Final = (
     # Settings as accepted; `files` is a JSON object of the files they refer to.
@@ -53,7 +58,8 @@ CREATE_TABLES: Final = (
         state INTEGER NOT NULL,  -- 0 held, 1 behind one of its key, 2 first; 11 delivered, 12 given up, 13 dropped
         attempts INTEGER NOT NULL,  -- of this round
         round INTEGER NOT NULL,
-        reason TEXT NOT NULL  -- why it ended
+        reason TEXT NOT NULL,  -- why it ended
+        cut_off INTEGER NOT NULL DEFAULT 0  -- of those attempts, ended with their sender
     )
     """,
     # Apart from its entry, whose small row is written again with every attempt.
@@ -64,7 +70,7 @@ CREATE_TABLES: Final = (
         round INTEGER NOT NULL,
         number INTEGER NOT NULL,
         started_at_ns INTEGER NOT NULL,
-        finished_at_ns INTEGER NOT NULL,
+        finished_at_ns INTEGER NOT NULL,  -- the least number there is when nobody was left to see it
         failure TEXT NOT NULL,  -- '' for a success
         status INTEGER,
         detail TEXT NOT NULL,
@@ -74,9 +80,14 @@ CREATE_TABLES: Final = (
     "CREATE INDEX entry_queue ON entry (lane, key, id) WHERE state < 10 AND key <> ''",
     _ENTRY_DUE,
     _ENTRY_HELD,
+    *_PURGED,
 )
-# From the version before, which kept claims in the file.
-MIGRATE: Final = ("UPDATE entry SET state = 2 WHERE state = 3", "DROP INDEX entry_due", _ENTRY_DUE, _ENTRY_HELD)
+# From each version to the next one. The first kept claims in the file, the second knew neither what was cut off nor
+# what was purged.
+MIGRATIONS: Final = (
+    ("UPDATE entry SET state = 2 WHERE state = 3", "DROP INDEX entry_due", _ENTRY_DUE, _ENTRY_HELD),
+    ("ALTER TABLE entry ADD COLUMN cut_off INTEGER NOT NULL DEFAULT 0", *_PURGED),
+)
 
 FIND_SOURCE: Final = "SELECT id FROM source WHERE name = ? AND text = ? AND files = ?"
 INSERT_SOURCE: Final = "INSERT INTO source (name, text, files) VALUES (?, ?, ?)"
@@ -103,7 +114,7 @@ FORGET_HELD: Final = (
     "DELETE FROM entry WHERE state = 0",
 )
 INSERT_EVENT: Final = "INSERT INTO event (entry, line) VALUES (?, ?)"
-LAST_ID: Final = "SELECT coalesce(max(id), 0) FROM entry"
+LAST_ID: Final = "SELECT max(last_id, coalesce((SELECT max(id) FROM entry), 0)) FROM purged"
 
 # Its parameters: lane, whether of resends, until when, how many.
 SELECT_DUE: Final = """
@@ -111,11 +122,11 @@ SELECT_DUE: Final = """
     WHERE lane = ? AND (attempts > 0) = ? AND state = 2 AND due_ns <= ? ORDER BY due_ns, id LIMIT ?
 """
 SELECT_ENTRIES: Final = """
-    SELECT entry.id, entry.key, due_ns, attempts, round, line FROM json_each(?) AS wanted
+    SELECT entry.id, entry.key, due_ns, attempts, cut_off, round, line FROM json_each(?) AS wanted
     JOIN entry ON entry.id = wanted.value JOIN event ON event.entry = entry.id ORDER BY due_ns, entry.id
 """
 SELECT_WAITING: Final = """
-    SELECT entry.id, key, due_ns, attempts, round, line FROM entry JOIN event ON event.entry = entry.id
+    SELECT entry.id, key, due_ns, attempts, cut_off, round, line FROM entry JOIN event ON event.entry = entry.id
     WHERE lane = ? AND entry.id > ? AND state IN (1, 2) ORDER BY entry.id LIMIT ?
 """
 HAS_BEHIND: Final = "SELECT EXISTS (SELECT 1 FROM entry WHERE lane = ? AND state = 1 AND id >= ?)"
@@ -137,6 +148,14 @@ INSERT_ATTEMPTS: Final = """
         json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]'),
         json_extract(value, '$[6]'), json_extract(value, '$[7]') FROM json_each(?)
 """
+# The entries of which an attempt was cut off, as an array; and what the lock file knew of one.
+ADD_CUT_OFF: Final = "UPDATE entry SET cut_off = cut_off + 1 WHERE id IN (SELECT value FROM json_each(?))"
+INSERT_CUT_OFF: Final = """
+    INSERT INTO attempt (entry, round, number, started_at_ns, finished_at_ns, failure, status, detail)
+    SELECT id, round, :number, :started_at_ns, :finished_at_ns, :failure, NULL, :detail
+    FROM entry WHERE id = :entry_id AND round = :round AND attempts = :number - 1 AND state IN (1, 2)
+"""
+COUNT_CUT_OFF: Final = "UPDATE entry SET attempts = attempts + 1, cut_off = cut_off + 1 WHERE id = :entry_id"
 # The keys whose first entry has ended, as an array.
 ADVANCE: Final = """
     UPDATE entry SET state = 2 WHERE state = 1 AND id IN (
@@ -167,7 +186,7 @@ SELECT_LOG: Final = """
 """
 
 SELECT_LISTED: Final = """
-    SELECT entry.id, key, due_ns, attempts, round, line, state, reason, notification, target, (
+    SELECT entry.id, key, due_ns, attempts, 0, round, line, state, reason, notification, target, (
         SELECT trim(failure || ' ' || coalesce(status, '')) FROM attempt
         WHERE entry = entry.id AND failure <> '' ORDER BY round DESC, number DESC LIMIT 1
     )
@@ -181,7 +200,7 @@ COUNT_WAITING_BY_LANE: Final = """
     WHERE state IN (1, 2) GROUP BY notification, target ORDER BY count(*) DESC, notification, target
 """
 RETRY: Final = """
-    UPDATE entry SET state = 1, round = round + 1, attempts = 0, due_ns = :due_ns, reason = ''
+    UPDATE entry SET state = 1, round = round + 1, attempts = 0, cut_off = 0, due_ns = :due_ns, reason = ''
     WHERE state IN (12, 13) AND (:id IS NULL OR id = :id)
 """
 DROP: Final = "UPDATE entry SET state = 13, reason = :reason WHERE state IN (1, 2) AND (:id IS NULL OR id = :id)"
@@ -207,8 +226,8 @@ def state_range(state: State | None) -> tuple[int, int]:
 
 def stored_entry(row: EntryRow) -> Entry:
     """Return the entry in a row of `SELECT_ENTRIES` or `SELECT_WAITING`."""
-    entry_id, key, due_ns, attempts, round_, line = row
-    return Entry(id=entry_id, line=line, key=key, due_ns=due_ns, attempts=attempts, round=round_)
+    entry_id, key, due_ns, attempts, cut_off, round_, line = row
+    return Entry(id=entry_id, line=line, key=key, due_ns=due_ns, attempts=attempts, cut_off=cut_off, round=round_)
 
 
 def stored_attempt(row: tuple[int, int, int, str, int | None, str, int]) -> LoggedAttempt:
@@ -217,7 +236,7 @@ def stored_attempt(row: tuple[int, int, int, str, int | None, str, int]) -> Logg
     return LoggedAttempt(
         number=number,
         started_at_ns=started_at_ns,
-        finished_at_ns=finished_at_ns,
+        finished_at_ns=None if finished_at_ns == NOBODY_SAW_IT else finished_at_ns,
         failure=failure,
         status=status,
         detail=detail,

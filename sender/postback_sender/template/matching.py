@@ -16,8 +16,8 @@ from postback_sender.template.context import Context, Format, scanner_for
 from postback_sender.template.literal import Literal, literal_of
 from postback_sender.template.nodes import Join, Node, Text, TokenNode, separator_of
 from postback_sender.template.options import TemplateOptions
-from postback_sender.template.patterns import piece_pattern, value_pattern
-from postback_sender.template.unescaping import PLAIN_WITHOUT, UNESCAPES
+from postback_sender.template.patterns import can_be_plain, piece_pattern, plain_pattern, value_pattern
+from postback_sender.template.unescaping import UNESCAPES
 
 # How much of a literal or of the data a mismatch repeats.
 _EXCERPT_BYTES = 24
@@ -58,18 +58,27 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """The unescaped values of tokens that stand one after the other, and the bytes each was read from."""
+    """The unescaped values of tokens that stand one after the other; `found` is where they were found, in what."""
 
-    texts: list[str]
-    spans: tuple[tuple[int, int], ...]
-    end: int
+    texts: Sequence[str]
+    found: re.Match[bytes] | re.Match[str]
+
+    @property
+    def spans(self) -> Sequence[tuple[int, int]]:
+        """The bytes (first, beyond last) that each was read from."""
+        text, spans = self.found.string, self.found.regs[1:]
+        return spans if isinstance(text, bytes) or text.isascii() else _byte_spans(text, spans)
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):
-    """A match without names: a row for each part outside joins, and of each join one for every entry."""
+    """A match without names: a row for each part outside joins, and of each join one for every entry.
+
+    `is_plain` says that every value was written as it is, without anything that could have meant more in its place.
+    """
 
     rows: list[Row]
     joins: list[list[Row]]
+    is_plain: bool
 
 
 class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,10 +103,15 @@ class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Matcher:
-    """The reader of one template in one format; made once, used for any number of texts."""
+    """The reader of one template in one format; made once, used for any number of texts.
+
+    Nearly all values stand for themselves. Patterns that know of no others are several times as fast, and are tried
+    first; whatever they read, the full patterns would read the same.
+    """
 
     def __init__(self, nodes: Sequence[Node], *, text_format: Format, options: TemplateOptions, source: str) -> None:
         self._parts = tuple(_Cutter(text_format, options, source).parts(nodes))
+        self._can_be_plain = all(part.can_be_plain for part in self._parts)
 
     def match(self, data: bytes) -> Match | Mismatch:
         """Return the values in `data`, or where and how it leaves the template."""
@@ -115,6 +129,36 @@ class Matcher:
 
     def read(self, data: bytes) -> Told | Mismatch:
         """Return the texts alone, or where and how `data` leaves the template."""
+        return self.read_plain(data) or self.read_escaped(data)
+
+    def read_plain(self, data: bytes) -> Told | None:
+        """Return the texts if none of them is escaped; None otherwise, and for whatever leaves the template."""
+        if not self._can_be_plain:
+            return None
+        rows: list[Row] = []
+        joins: list[list[Row]] = []
+        position = 0
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            return None
+        for part in self._parts:
+            if isinstance(part, _Run):
+                found = part.plain.match(text, position)
+                if found is None:
+                    return None
+                rows.append(Row(found.groups(), found))
+                position = found.end()
+            else:
+                entries = part.read_plain(text, position)
+                if entries is None:
+                    return None
+                joins.append(entries.rows)
+                position = entries.end
+        return Told(rows, joins, is_plain=True)
+
+    def read_escaped(self, data: bytes) -> Told | Mismatch:
+        """Do what `read` does, whatever is escaped."""
         rows: list[Row] = []
         joins: list[list[Row]] = []
         position = 0
@@ -127,10 +171,11 @@ class Matcher:
             if isinstance(read, _Entries):
                 joins.append(read.rows)
                 stray = read.stray
+                position = read.end
             else:
                 rows.append(read)
-            position = read.end
-        return Told(rows, joins)
+                position = read.found.end()
+        return Told(rows, joins, is_plain=False)
 
 
 class _Entries(msgspec.Struct, frozen=True, gc=False):
@@ -138,15 +183,16 @@ class _Entries(msgspec.Struct, frozen=True, gc=False):
 
     rows: list[Row]
     end: int
-    stray: Mismatch | None
+    stray: Mismatch | None = None
 
 
 class _Piece(msgspec.Struct, frozen=True):
-    """A token with the literal after it; `pattern` reads both and captures the value."""
+    """A token with the literal after it; `pattern` reads both and captures the value, with `end` as a look-ahead."""
 
     token: TokenNode
     context: Context
     literal: Literal
+    end: bytes
     pattern: bytes
 
 
@@ -158,7 +204,10 @@ class _Beyond(msgspec.Struct, frozen=True):
 
 
 class _Run:
-    """A literal and the pieces after it, as one pattern; the pieces by themselves serve to find a fault."""
+    """A literal and the pieces after it, as one pattern; the pieces by themselves serve to find a fault.
+
+    `plain` reads the same where every value stands for itself; with `can_be_plain` false it never does.
+    """
 
     def __init__(self, lead: Literal, pieces: Sequence[_Piece], beyond: _Beyond) -> None:
         self._lead = lead
@@ -166,34 +215,28 @@ class _Run:
         self._beyond = beyond
         self._names = [piece.token.name for piece in pieces]
         self._unescapes = [UNESCAPES[piece.context] for piece in pieces]
-        contexts = {piece.context for piece in pieces}
-        self._can_be_plain = contexts <= PLAIN_WITHOUT.keys()
-        self._escapes = tuple({bytes([byte]) for one in contexts for byte in PLAIN_WITHOUT.get(one, b"")})
         tail = b"" if pieces else beyond.pattern
         self._pattern = re.compile(re.escape(lead.data) + b"".join(piece.pattern for piece in pieces) + tail, re.DOTALL)
+        self.can_be_plain = all(can_be_plain(piece.context) for piece in pieces)
+        plain = [plain_pattern(piece.context, piece.literal.data, piece.end) for piece in pieces if self.can_be_plain]
+        # A literal that is no UTF-8 is in no text.
+        self.plain = re.compile(
+            (re.escape(lead.data) + b"".join(plain) + tail).decode(errors="surrogatepass"), re.ASCII
+        )
+        self.lead_text = lead.data.decode(errors="surrogatepass")
 
     def read(self, data: bytes, position: int) -> Row | Mismatch:
         found = self._pattern.match(data, position)
         if found is None:
             return self._fault(data, position)
         try:
-            texts = self._texts(found.groups())
+            texts = [unescape(value) for unescape, value in zip(self._unescapes, found.groups(), strict=True)]
         except ValueError:
             return self._not_a_value(found)
-        return Row(texts, found.regs[1:], found.end())
+        return Row(texts, found)
 
     def named(self, row: Row) -> Entry:
         return tuple(map(TokenValue, self._names, row.texts, row.spans))
-
-    def _texts(self, values: tuple[bytes, ...]) -> list[str]:
-        if self._can_be_plain:
-            # Values are decoded in one go, which a NUL inside of one would show.
-            together = b"\0".join(values)
-            if not any(map(together.__contains__, self._escapes)):
-                texts = together.decode().split("\0")
-                if len(texts) == len(values):
-                    return texts
-        return [unescape(value) for unescape, value in zip(self._unescapes, values, strict=True)]
 
     def _not_a_value(self, found: re.Match[bytes]) -> Mismatch:
         for number, piece in enumerate(self._pieces, start=1):
@@ -234,7 +277,30 @@ class _Items:
 
     def __init__(self, entry: _Run, separator: bytes) -> None:
         self.entry = entry
+        self.can_be_plain = entry.can_be_plain
         self._separator = separator
+        self._separator_text = separator.decode(errors="surrogatepass")
+
+    def read_plain(self, text: str, position: int) -> _Entries | None:
+        """Do what `read` does, where every value stands for itself; None where some may not."""
+        rows: list[Row] = []
+        match, separator = self.entry.plain.match, self._separator_text
+        start = position
+        while (found := match(text, start)) is not None:
+            end = found.end()
+            goes_on = separator != "" and text.startswith(separator, end)
+            if end == start and not goes_on and not (rows and separator):
+                break
+            rows.append(Row(found.groups(), found))
+            position = end
+            if not goes_on and (separator or not end > start):
+                break
+            start = position + len(separator)
+        else:
+            if text.startswith(self.entry.lead_text, start):
+                # It begins as an entry does, and might be one with an escaped value.
+                return None
+        return _Entries(rows, position)
 
     def read(self, data: bytes, position: int) -> _Entries:
         """Read as many items as there are; what does not look like one is left for the text after them."""
@@ -246,13 +312,14 @@ class _Items:
             if isinstance(read, Mismatch):
                 stray = read
                 break
-            goes_on = bool(self._separator) and data.startswith(self._separator, read.end)
-            if read.end == start and not goes_on and not (rows and self._separator):
+            end = read.found.end()
+            goes_on = bool(self._separator) and data.startswith(self._separator, end)
+            if end == start and not goes_on and not (rows and self._separator):
                 # An empty item by itself looks like no item at all.
                 break
             rows.append(read)
-            position = read.end
-            if not goes_on and (self._separator or not read.end > start):
+            position = end
+            if not goes_on and (self._separator or not end > start):
                 break
             start = position + len(self._separator)
         return _Entries(rows, position, stray)
@@ -303,7 +370,7 @@ class _Cutter:
             for texts, at in zip(literals, [begin, *(token.end for token, _ in tokens)], strict=True)
         )
         pieces = [
-            _Piece(token, context, literal, piece_pattern(context, literal.data, end))
+            _Piece(token, context, literal, end, piece_pattern(context, literal.data, end))
             for (token, context), literal, end in zip(
                 tokens, rest, [*[b""] * (len(tokens) - 1), beyond.pattern], strict=False
             )
@@ -322,6 +389,17 @@ class _Cutter:
 
     def _opening(self, body: Sequence[Node]) -> Literal | None:
         return self._following(body[:1]) if body else None
+
+
+def _byte_spans(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans of letters, in reading order, as spans of bytes."""
+    found: list[tuple[int, int]] = []
+    letters = size = 0
+    for first, beyond in spans:
+        start = size + len(text[letters:first].encode())
+        letters, size = beyond, start + len(text[first:beyond].encode())
+        found.append((start, size))
+    return found
 
 
 def _beyond(*literals: Literal | None) -> _Beyond:

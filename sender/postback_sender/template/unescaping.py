@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote, unquote_to_bytes
 
 import msgspec
 
@@ -47,6 +47,8 @@ VALUE_BYTES: dict[Context, ValueBytes] = {
 # A bare place holds a quoted string, a token that nobody replaced, or whatever runs up to what can follow a value
 # (RFC 8259 §2).
 BARE_JSON = rb'(?>"(?:[^"\\]++|\\.)*+"|\{[A-Za-z_][\w.\s]*+\}|[^,:\[\]{}"\s]*+)'
+PLAIN_BARE_JSON = rb'(?!["{])[^,:\[\]{}"\s\x00-\x1f]*+'
+"""Such a place without a string and without a token: what stands there is the value itself."""
 _BARE_ENDS = b",:[]{} \t\r\n"
 
 
@@ -84,12 +86,16 @@ def _json_bare(data: bytes) -> str:
 
 
 def _percent(data: bytes) -> str:
-    text = data.decode()
-    return unquote(text, errors="strict") if "%" in text else text
+    if b"%" not in data:
+        return data.decode()
+    if data.isascii():
+        # What `unquote` does, without looking for letters beyond ASCII, which are no part of an escape.
+        return unquote_to_bytes(data).decode()
+    return unquote(data.decode(), errors="strict")
 
 
 def _form(data: bytes) -> str:
-    return unquote_plus(data.decode(), errors="strict")
+    return _percent(data.replace(b"+", b" "))
 
 
 def _xml(data: bytes) -> str:
@@ -128,11 +134,12 @@ UNESCAPES: dict[Context, Callable[[bytes], str]] = {
 """Each returns the text a value stands for; `ValueError` when it is not UTF-8, or its escapes stand for nothing."""
 
 PLAIN_WITHOUT: dict[Context, bytes] = {
-    Context.URL_PATH: b"%",
-    Context.URL_QUERY: b"%+",
-    Context.FORM_VALUE: b"%+",
-    Context.JSON_STRING: b"\\",
-    Context.XML_TEXT: b"&",
-    Context.XML_ATTRIBUTE: b"&",
+    Context.URL_PATH: b"/?#%",
+    Context.URL_QUERY: b"&#%+",
+    Context.FORM_VALUE: b"&%+",
+    Context.JSON_STRING: b'"\\',
+    Context.XML_TEXT: b"<&>",
+    Context.XML_ATTRIBUTE: b"<&>\"'",
+    Context.XML_CDATA: b"]>",
 }
-"""The bytes without any of which a value stands for itself, where there are such bytes. Most values are plain."""
+"""The bytes without any of which a value stands for itself and ends where it seems to, where there are such bytes."""
