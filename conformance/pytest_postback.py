@@ -4,7 +4,8 @@
         postback_case()
 
 pytest loads this module at every start, in everybody's repository. So it is one flat module that imports nothing of
-ours until something is used, and every name it adds begins with `postback`.
+ours until something is used, and every name it adds begins with `postback`. The types of the fixtures are in
+`postback_conformance.testing`, since a flat module cannot say that it is typed (PEP 561).
 """
 
 from __future__ import annotations
@@ -17,21 +18,19 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from postback_conformance.driving import EventSender
-    from postback_conformance.hosting.hosted import Hosted
     from postback_conformance.judge import Judgement
     from postback_conformance.pytest_plugin.asked import Given
-    from postback_conformance.pytest_plugin.cases import PostbackCase
     from postback_conformance.pytest_plugin.making import MadeReceiver
+    from postback_conformance.testing import EventSender, Hosted, PostbackCase
     from postback_receiver import AsyncReceiver, Receiver
     from postback_receiver.receiver import ReceiverBase
 
 # Name, what it is when nobody says, and what it is for; as an option --postback-NAME and as an ini key postback_NAME.
 _TEXTS = (
     ("app", "the endpoint under test: a URL, module:name of an application, or a command with {port} in it"),
-    ("path", "where postbacks go at an endpoint that is an application or a command; / unless given"),
+    ("path", "where postbacks go at an application or a command; unless given, the path of the notification's own URL"),
     ("notification", "the TOML of the notification that the endpoint is to take"),
-    ("probe", "what tells which actions the endpoint recorded: a URL, or module:function"),
+    ("probe", "what tells which actions the endpoint recorded: a path there, a URL, or module:function"),
     ("restart", "a command that ends the endpoint the hard way and starts it anew, if postback_app is none"),
     ("replay", "a case file of an earlier failure, which is run again instead of the suite"),
     ("seed", "the seed of all that is generated; 0 unless given"),
@@ -201,7 +200,8 @@ def postback_seed(pytestconfig: pytest.Config) -> int:
 def postback_app(pytestconfig: pytest.Config) -> object:
     """The endpoint under test, of --postback-app; or override it.
 
-    A URL, `module:name`, an aiohttp application, an ASGI or a WSGI callable, or a command as a list with "{port}".
+    A URL, `module:name`, an aiohttp application, an ASGI or a WSGI callable, or a command: a list with "{port}" in it,
+    or `Command([...], env=..., cwd=...)`.
     """
     app = _text(pytestconfig, "app")
     if not app:
@@ -215,7 +215,10 @@ def postback_app(pytestconfig: pytest.Config) -> object:
 
 @pytest.fixture(scope="session")
 def postback_path(pytestconfig: pytest.Config) -> str:
-    """Where postbacks go at an endpoint that is an application or a command, of --postback-path; or override it."""
+    """Where postbacks go at an endpoint that is an application or a command, of --postback-path; or override it.
+
+    Unless given, where the notification's own URL points.
+    """
     return _text(pytestconfig, "path") or "/"
 
 
@@ -227,9 +230,10 @@ def postback_notification(pytestconfig: pytest.Config) -> Given | None:
 
 @pytest.fixture(scope="session")
 def postback_probe(pytestconfig: pytest.Config) -> object:
-    """What tells which actions the endpoint recorded, of --postback-probe; or override it with a function.
+    """What tells which actions the endpoint recorded, of --postback-probe; or override it.
 
-    It takes an action's id; docs/harness.md says what it returns.
+    A path at the endpoint such as "/probe", a URL, `module:function`, or a function that takes an action's id;
+    docs/harness.md says what each answers.
     """
     return _text(pytestconfig, "probe") or None
 

@@ -9,7 +9,7 @@ from hypothesis import settings
 from command_line import PATIENCE_S, running_server
 
 # Enough for a law, run after run; no deadline, since a loaded machine breaks no law.
-settings.register_profile("suite", max_examples=40, deadline=None)
+settings.register_profile("suite", max_examples=25, deadline=None)
 settings.load_profile("suite")
 
 

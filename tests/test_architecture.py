@@ -9,6 +9,7 @@ allowed only where the names stand in a table.
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -33,6 +34,7 @@ SHELL = {
     "postback_conformance.forwarding": "sends captures on over the network",
     "postback_conformance.hosting": "puts the endpoint under test on a socket",
     "postback_conformance.pytest_plugin": "is the pytest plugin",
+    "postback_conformance.testing": "names what the pytest plugin works with",
     "postback_conformance.driving": "runs a sender in a thread, for callers without an event loop",
     "postback_sender.notification_file": "reads settings from disk",
     "postback_conformance.receiver_file": "reads settings from disk",
@@ -123,7 +125,7 @@ LIGHT = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Module:
     """One source file: its dotted name, and its text as a tree."""
 
@@ -135,6 +137,11 @@ class Module:
     def package(self) -> str:
         """What the first dot of a relative import stands for."""
         return self.name if self.is_package else self.name.rpartition(".")[0]
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """Every node of the tree, once for all guards."""
+        return list(ast.walk(self.tree))
 
 
 Modules = Mapping[str, Module]
@@ -172,7 +179,7 @@ def imported_names(statement: ast.AST, package: str) -> dict[str, str]:
 
 def all_imports(module: Module) -> list[str]:
     """Everything the module imports, wherever it does so."""
-    return [name for node in ast.walk(module.tree) for name in imported_names(node, module.package).values()]
+    return [name for node in module.nodes for name in imported_names(node, module.package).values()]
 
 
 def late_import_findings(modules: Modules) -> list[str]:
@@ -180,9 +187,9 @@ def late_import_findings(modules: Modules) -> list[str]:
     findings: list[str] = []
     for module in modules.values():
         allowed = 1 if module.name in LATE_PACKAGES else 0
-        calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+        uses = [node for node in module.nodes if imports_by_name(node)]
+        calls = [node for node in module.nodes if isinstance(node, ast.Call)] if uses else []
         late = [call for call in calls if ast.unparse(call) == LATE_IMPORT][:allowed]
-        uses = [node for node in ast.walk(module.tree) if imports_by_name(node)]
         # The import statement that brings import_module, and its use.
         if len(uses) > 2 * len(late):
             findings.append(f"{module.name} imports by name, which no guard can follow: write an import statement")
@@ -255,8 +262,13 @@ def worldly_things(module: Module, modules: Modules, shell: frozenset[str]) -> l
         # A package's __init__ only passes names on, so it may name the shell without being part of it.
         if lies_in(origin, WORLDLY_IMPORTS) or (lies_in(origin, shell) and not module.is_package):
             things.add(origin)
-    spelled = (ast.unparse(node) for node in ast.walk(module.tree) if isinstance(node, ast.Name | ast.Attribute))
-    return sorted(things | (WORLDLY_NAMES & set(spelled)))
+    ends = {name.rpartition(".")[2] for name in WORLDLY_NAMES}
+    suspects = (node for node in module.nodes if isinstance(node, ast.Name | ast.Attribute) and last_part(node) in ends)
+    return sorted(things | (WORLDLY_NAMES & set(map(ast.unparse, suspects))))
+
+
+def last_part(node: ast.Name | ast.Attribute) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr
 
 
 def shell_findings(modules: Modules, shell: Mapping[str, str]) -> list[str]:
@@ -321,9 +333,7 @@ def export_findings(package: Module) -> list[str]:
                     names = imported_names(statement, package.name)
                     imported.update(name for name, origin in names.items() if lies_in(origin, frozenset(MAY_IMPORT)))
     # An import that the package's own code uses is a tool of it, and need not be passed on.
-    tools = {
-        node.id for node in ast.walk(package.tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
+    tools = {node.id for node in package.nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     public = {name for name in defined | (imported - tools) if not name.startswith("_")}
     return [
         *(f"add to {package.name}.__all__: {name}" for name in sorted(public - declared)),

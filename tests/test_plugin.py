@@ -11,8 +11,13 @@ from fork_server import PATIENCE_S
 pytest_plugins = ["pytester"]
 
 # An inner pytest forgets what it imported; what is there before stays, so that it is loaded once and not in each test.
-for name in ("cases", "endpoint_under_test", "explaining", "making", "sections"):
-    import_module(f"postback_conformance.pytest_plugin.{name}")
+for name in (
+    *(f"pytest_plugin.{name}" for name in ("again", "explaining", "failing", "making", "sections")),
+    *("hosting.asgi_host", "hosting.wsgi_host"),
+):
+    import_module(f"postback_conformance.{name}")
+import_module("postback_receiver.async_receiver")
+import_module("postback_conformance.testing")
 
 
 @pytest.fixture
@@ -209,6 +214,12 @@ APP = """
     async def first_update_wins(scope, receive, send):
         if scope["type"] == "lifespan":
             return
+        if scope["path"] == "/probe":
+            told = BOOKS.get(scope["query_string"].decode().removeprefix("id="))
+            answer = {"actions": {told["id"]: {"status": told["status"]}}} if told else {}
+            await send({"type": "http.response.start", "status": 200 if told else 404, "headers": []})
+            await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+            return
         body, more = b"", True
         while more:
             message = await receive()
@@ -223,8 +234,7 @@ APP = """
 """
 
 SUITE = f"""{APP}
-    def recorded(action_id):
-        return BOOKS.get(action_id) and {{"actions": {{action_id: {{"status": BOOKS[action_id]["status"]}}}}}}
+    from postback_conformance.testing import Hosted, PostbackCase
 
     @pytest.fixture(scope="session")
     def postback_app():
@@ -232,7 +242,7 @@ SUITE = f"""{APP}
 
     @pytest.fixture(scope="session")
     def postback_probe():
-        return recorded
+        return "/probe"
 
     @pytest.mark.postback(only="accepts.documented-example")
     def test_accepts(postback_case):
@@ -240,10 +250,10 @@ SUITE = f"""{APP}
 
     @pytest.mark.postback(only=["rejects.malformed-body", "accepts.many-items", "state.reversal"])
     class TestMore:
-        def test_it(self, postback_case):
+        def test_it(self, postback_case: PostbackCase):
             postback_case()
 
-    def test_endpoint_only(postback_endpoint, postback_sender):
+    def test_endpoint_only(postback_endpoint: Hosted, postback_sender):
         assert len(postback_sender.send("n.toml", to=postback_endpoint.url, count=1)) == 1
 """
 
@@ -374,6 +384,12 @@ def test_the_endpoint_can_be_restarted_by_a_function_of_the_partner(inner: pytes
             "none.toml: cannot",
             id="no file",
         ),
+        pytest.param(
+            ("--postback-app=http://127.0.0.1:1", "--postback-notification=n.toml", "--postback-probe=probe"),
+            """expected a path at the endpoint ("/probe"), a URL, module:function or a function, got 'probe'""",
+            id="no such probe",
+        ),
+        pytest.param(("--postback-app=./serve now",), "where it takes its port: write {port}", id="no port"),
         pytest.param(("--postback-only=accept.*",), "no case is called 'accept.*'", id="no such case"),
         pytest.param(("--postback-replay=none.json",), "none.json: No such file", id="no such case file"),
         pytest.param(("--postback-seed=x",), "expected a whole number of at least 0, got 'x'", id="no such seed"),
@@ -384,6 +400,7 @@ def test_the_endpoint_can_be_restarted_by_a_function_of_the_partner(inner: pytes
 def test_what_is_missing_or_wrong_is_told_without_a_traceback(
     inner: pytest.Pytester, options: tuple[str, ...], message: str
 ) -> None:
+    inner.makefile(".toml", n=NOTIFICATION)
     inner.makepyfile("def test_it(postback_case): postback_case()")
     result = inner.runpytest_inprocess("--maxfail=1", *options)
 
@@ -436,7 +453,7 @@ def test_unittest_takes_the_fixtures_like_any_others(inner: pytest.Pytester) -> 
     )
 
 
-def test_two_processes_share_the_items_and_a_run_that_uses_nothing_of_ours_loads_nothing_of_ours(
+def test_another_process_runs_the_items_and_a_run_that_uses_nothing_of_ours_loads_nothing_of_ours(
     inner: pytest.Pytester,
 ) -> None:
     """A start of its own: what matters is what a fresh interpreter loads, and what xdist makes of the items."""
@@ -453,7 +470,7 @@ def test_two_processes_share_the_items_and_a_run_that_uses_nothing_of_ours_loads
             assert postback_receiver.captures() == []
         """,
     )
-    options = ("-n2", "--dist=loadfile", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+    options = ("-n1", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
     inner.runpytest_subprocess(*options, timeout=PATIENCE_S).assert_outcomes(passed=2)
 
 

@@ -9,13 +9,14 @@ from msgspec.structs import replace
 from postback_conformance.action_strategies import events as events_of_kind
 from postback_conformance.fault_strategies import faults
 from postback_conformance.notification_strategies import notifications
-from postback_conformance.wire_strategies import prepared, wire_texts
+from postback_conformance.wire_strategies import made_before, prepared, wire_texts
 from postback_receiver.capture import Answer, Capture, Headers
 from postback_receiver.reply import Reply
 from postback_sender.delivery.request import request_bytes
 from postback_sender.event import Event
 from postback_sender.notification import Notification
 from postback_sender.postback import render_postback
+from postback_sender.tokens import EVENT_KINDS
 
 _NS = 1_000_000_000
 _MS = 1_000_000
@@ -46,14 +47,12 @@ def captures(
     some arrived in part, are no HTTP, met a fault, hold bytes that are no text, or came to no endpoint at all. Without,
     each is whole, and was answered.
     """
-    whole = _whole(notification, events)
-    return prepared(st.one_of(whole, whole.flatmap(_damaged)) if damaged else whole)
-
-
-def _whole(notification: Notification | None, told: SearchStrategy[Event] | None) -> SearchStrategy[Capture]:
     if notification is not None:
-        return _captures_of(notification, _events_of(notification) if told is None else told)
-    return notifications().flatmap(lambda drawn: _captures_of(drawn, _events_of_kind(drawn.event)))
+        whole = prepared(_captures_of(notification, _events_of(notification) if events is None else events))
+    else:
+        drawn = notifications().flatmap(lambda drawn: _captures_of(drawn, _events_of_kind(drawn.event)))
+        whole = made_before(drawn, lambda: map(_events_of_kind, EVENT_KINDS))
+    return st.one_of(whole, whole.flatmap(_damaged)) if damaged else whole
 
 
 def _captures_of(notification: Notification, told: SearchStrategy[Event]) -> SearchStrategy[Capture]:

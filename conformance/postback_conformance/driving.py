@@ -31,7 +31,7 @@ _STARTS_WITHIN_S = 10.0
 
 # Generated lives happen now, not over weeks: whoever sends them wants to see the end of it.
 _MAX_UPDATES = 3
-_MAX_GAP = timedelta(seconds=1)
+_MAX_GAP = timedelta(milliseconds=250)
 _MAX_ITEMS = 3
 # Locking takes up to 92 days and clearing up to 60 more: a life that began before that has been cleared by now.
 _LONGEST_UNTIL_CLEARED = timedelta(days=160)
@@ -40,7 +40,7 @@ _LONGEST_UNTIL_CLEARED = timedelta(days=160)
 def generated_events(notification: Notification, *, count: int, seed: int) -> list[Event]:
     """Return exactly `count` events which this notification reports, in the order of their times.
 
-    Life cycles begin now, and their steps follow each other within a second. Events of any other kind happen now; an
+    Life cycles begin now, and their steps follow each other within 250 ms. Events of any other kind happen now; an
     action which clears now was tracked and locked months ago. All other dates in their values stay what they are.
     """
     chosen = islice(reported(notification, _events_without_end(notification, seed)), count)

@@ -62,9 +62,11 @@ class Readers:
         self.certain = nothing.union(*(reader.certain for reader in both))
         """Those of the tokens that stand somewhere where nothing else can be meant."""
         self.twice = nothing.union(*(reader.columns.twice for reader in both))
+        self.in_both = nothing
         if self.target is not None and self.body is not None:
-            self.twice |= self.target.certain & self.body.certain
-        """Those of the tokens that stand so in several places."""
+            self.in_both = self.target.certain & self.body.certain
+            self.twice |= self.in_both
+        """Those of the tokens that stand so in several places; `in_both` are in URL and body."""
         self.certain_fields = nothing.union(*(reader.columns_of_items.numbers for reader in both))
         """Those of the fields."""
 
@@ -196,6 +198,12 @@ class Evidence:
             for name in in_body.keys() & in_target.keys():
                 if in_body[name] != in_target[name]:
                     del texts[name]
+        for name in self._readers.in_both:
+            # A part that reads by its template and does not tell one has it twice, with different values.
+            if (isinstance(body, Reading) and name not in in_body) or (
+                isinstance(target, Reading) and name not in in_target
+            ):
+                texts.pop(name, None)
         return texts
 
     def odd_texts(self) -> dict[str, tuple[str, str]]:

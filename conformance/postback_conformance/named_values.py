@@ -42,6 +42,7 @@ _TEXT = "#"
 
 
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_STRAY_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 class _Bare(str):
@@ -86,10 +87,11 @@ class NamedReader:
         self._parameters: dict[str, int] = {}
         self._parameter_names: frozenset[str] = frozenset()
         self._paths: dict[int, _Path] = {}
+        self._sample: object = None
         if text_format in {"json", "xml"}:
             self._paths = self._found_paths("".join(sample(template, _ITEMS, self._written)).encode(errors="replace"))
         else:
-            self._find_parameters("".join(sample(template, 0, mark)))
+            self._find_parameters(*("".join(sample(template, items, mark)) for items in (0, _ITEMS)))
 
     def read(self, data: bytes) -> NamedReading | None:
         """Return what can be told, None when nothing can; of JSON and XML only what is well formed may be asked."""
@@ -105,11 +107,15 @@ class NamedReader:
     def _written(self, number: int, item: int) -> str:
         return f'"{mark(number, item)}"' if self._is_bare[number] else mark(number, item)
 
-    def _find_parameters(self, written: str) -> None:
-        pairs = [(unquote_plus(name), value) for name, _, value in map(_halves, _query(written, self._format))]
-        names = Counter(name for name, _ in pairs)
+    def _find_parameters(self, without_items: str, with_items: str) -> None:
+        pairs, all_pairs = (
+            [(unquote_plus(name), value) for name, _, value in map(_halves, _query(written, self._format))]
+            for written in (without_items, with_items)
+        )
+        # What comes once for each item may be there once as well.
+        names = Counter(name for name, _ in all_pairs)
         self._parameter_names = frozenset(names)
-        for name, value in pairs:
+        for name, value in set(pairs) & set(all_pairs):
             found = MARKS.fullmatch(value)
             if found is not None and names[name] == 1 and self._is_read[int(found[1])]:
                 self._parameters[name] = int(found[1])
@@ -120,25 +126,27 @@ class NamedReader:
             pairs.append((unquote_plus(name, "latin-1").encode("latin-1").decode(errors="replace"), value))
         counts = Counter(name for name, _ in pairs)
         values: dict[int, Value] = {}
-        for (name, value), (following, _) in zip(pairs, [*pairs, ("", "")][1:], strict=True):
+        names_after: list[str | None] = [*(name for name, _ in pairs[1:]), None]
+        for (name, value), following in zip(pairs, names_after, strict=False):
             number = self._parameters.get(name)
-            if number is None or counts[name] > 1:
+            if number is None or counts[name] > 1 or _STRAY_PERCENT.search(value):
                 continue
-            # What the template does not have may be the rest of a value with an & in it.
-            is_cut = following != "" and following not in self._parameter_names and self._is_free(self._names[number])
+            token = self._names[number]
+            # What the template does not have, or comes again, may be the rest of a value with an & in it.
+            may_go_on = following is not None and (following not in self._parameter_names or counts[following] > 1)
+            if may_go_on and self._is_free(token):
+                continue
             try:
                 text = UNESCAPES[Context.FORM_VALUE](value.encode("latin-1"))
             except ValueError:
                 continue
-            if not is_cut:
-                token = self._names[number]
-                values[number] = Value(token, text, Where(parameter=name, token=token), self._format == "url")
+            values[number] = Value(token, text, Where(parameter=name, token=token), self._format == "url")
         return _agreeing((self._names[number], value) for number, value in values.items())
 
     def _found_paths(self, written: bytes) -> dict[int, _Path]:
         if (read_json(written) is not PLAIN_JSON) if self._format == "json" else (read_xml(written) is not PLAIN_XML):
             return {}
-        tree = _tree(written, self._format)
+        tree = self._sample = _tree(written, self._format)
         leaves: dict[int, list[_Leaf]] = {}
         for path, text in _leaves(tree):
             if (found := MARKS.fullmatch(text)) is not None and self._is_read[int(found[1])]:
@@ -155,9 +163,9 @@ class NamedReader:
         for step, other in zip(leaves[0][0], leaves[-1][0], strict=False):
             if isinstance(step, str):
                 steps.append(step)
-            elif step != other:
+            elif (step, other) == ((0, _ITEMS), (1, _ITEMS)):
                 steps.append(_Step.EACH)
-            elif step == (0, 1) and self._format == "xml":
+            elif step == other == (0, 1) and self._format == "xml":
                 steps.append(_Step.ONLY)
             else:
                 return None
@@ -183,8 +191,11 @@ class NamedReader:
             return None
         ((head, fields),) = heads.items()
         entries = _at(tree, head)
-        if entries is None and self._format == "xml" and isinstance(_at(tree, head[:-1]), dict):
-            return ()
+        if entries is None and self._format == "xml" and _is_object(around := _at(tree, head[:-1])):
+            # Elements that the template does not have may be items under another name.
+            known = _at(self._sample, head[:-1])
+            is_known = _is_object(known) and all(name in known for name in around if name[0] not in "@#")
+            return () if is_known else None
         if not _is_list(entries):
             return None
         return tuple([self._item(fields, entry) for entry in entries])
@@ -203,7 +214,8 @@ class NamedReader:
             return str(there) if self._is_bare[number] else None
         if not isinstance(there, str) or _HALF_CHARACTER.search(there):
             return None
-        return there
+        # Who lays out XML anew may put white space around a text.
+        return None if self._format == "xml" and there != there.strip() else there
 
 
 def _agreeing(found: Sequence[tuple[str, Value]] | Iterator[tuple[str, Value]]) -> dict[str, Value]:

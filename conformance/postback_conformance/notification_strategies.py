@@ -5,6 +5,7 @@ They are drawn as the text of the TOML, so that what a test fails on can be writ
 
 from collections.abc import Mapping
 from functools import cache
+from itertools import product
 from typing import TypeAlias, get_args
 
 import tomlkit
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from postback_conformance.template_strategies import templates
+from postback_conformance.wire_strategies import made_before
 from postback_conformance.wrong_options import invalid
 from postback_sender.delivery.retry import RETRY_PROFILES
 from postback_sender.notification import (
@@ -103,19 +105,31 @@ def notification_sources(
     kinds = st.sampled_from(EVENT_KINDS) if kind is None else st.just(kind)
     methods: SearchStrategy[Method] = _METHODS if method is None else st.just(method)
     formats: SearchStrategy[BodyFormat] = _FORMATS if body_format is None else st.just(body_format)
-    return st.tuples(kinds, methods, formats).flatmap(lambda chosen: _sources(*chosen, url)).map(_written)
+    drawn = st.tuples(kinds, methods, formats).flatmap(lambda chosen: _sources(*chosen, url)).map(_written)
+    every = [
+        *product(
+            EVENT_KINDS if kind is None else (kind,),
+            get_args(Method) if method is None else (method,),
+            get_args(BodyFormat) if body_format is None else (body_format,),
+        )
+    ]
+    return made_before(drawn, lambda: (_sources(*chosen, url) for chosen in every))
+
+
+def _sources(kind: str, method: Method, body_format: BodyFormat, url: str) -> SearchStrategy[_Settings]:
+    return _settings(kind, method, body_format if method == "POST" else None, url)
 
 
 # Made once for each, since a strategy takes longer to make than a value.
 @cache
-def _sources(kind: str, method: Method, body_format: BodyFormat, url: str) -> SearchStrategy[_Settings]:
+def _settings(kind: str, method: Method, body_format: BodyFormat | None, url: str) -> SearchStrategy[_Settings]:
     query = templates(text_format="query", kind=kind).map(lambda template: f"{url}?{template.source}")
     always: dict[str, SearchStrategy[object]] = {
         "event": st.just(kind),
         "url": st.one_of(st.just(url), query),
         "method": st.just(method),
     }
-    if method == "POST":
+    if body_format is not None:
         always["body_format"] = st.just(body_format)
         always["body"] = templates(text_format=body_format, kind=kind).map(lambda template: template.source)
     return st.fixed_dictionaries(

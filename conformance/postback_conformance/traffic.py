@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from postback_conformance.errors import TrafficError
+from postback_conformance.printable import printable
 from postback_receiver import (
     Capture,
     CaptureFormatError,
@@ -23,6 +24,7 @@ from postback_sender.notification import Notification, NotificationSource, parse
 
 # An archive is one object with this one key; a line of NDJSON has many, and not this one.
 _HAR_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*\"log\"\s*:")
+_LONGEST_MESSAGE = 400
 _EXPECTED = "expected a capture store, NDJSON or HAR"
 
 
@@ -112,7 +114,7 @@ def _ndjson(path: Path) -> Iterator[Capture]:
         try:
             yield from read_captures(file)
         except CaptureFormatError as error:
-            raise TrafficError(f"{path}: {error}; export it again, or take that line out") from None
+            raise TrafficError(f"{path}: {_short(error)}; export it again, or take that line out") from None
 
 
 def _har(path: Path) -> list[Capture]:
@@ -123,4 +125,10 @@ def _har(path: Path) -> list[Capture]:
         return read_har(data)
     except HarFormatError as error:
         todo = "export it again" if error.entry is None else "export it again, or take that entry out"
-        raise TrafficError(f"{path}: {error}; {todo}") from None
+        raise TrafficError(f"{path}: {_short(error)}; {todo}") from None
+
+
+def _short(error: Exception) -> str:
+    """Return a message that may quote what the file holds, as a terminal can show it."""
+    text = printable(str(error))
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[:_LONGEST_MESSAGE]}…"

@@ -1,7 +1,7 @@
 """Hypothesis strategies for single values on the wire: texts, amounts, instants, and the texts of any token."""
 
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar
@@ -84,12 +84,22 @@ _CHARACTERS = st.characters(
 def prepared(strategy: SearchStrategy[T]) -> SearchStrategy[T]:
     """Return a strategy that looks through Unicode before its first draw, not in it.
 
-    Where Hypothesis has no table of its categories in `.hypothesis` yet, that takes a second, and its health check
-    counts the first draws. A test validates its strategies before; nothing is done where one is only written down.
+    Where Hypothesis has no table of its categories in `.hypothesis` yet, that takes a second.
+    """
+    return made_before(strategy, lambda: (_CHARACTERS,))
+
+
+def made_before(
+    strategy: SearchStrategy[T], parts: Callable[[], Iterable[SearchStrategy[object]]]
+) -> SearchStrategy[T]:
+    """Return a strategy whose parts are made before its first draw, not in it: Hypothesis' health check counts draws.
+
+    A test validates its strategies before; nothing is done where one is only written down.
     """
 
     def definition() -> SearchStrategy[T]:
-        _CHARACTERS.validate()
+        for part in parts():
+            part.validate()
         return strategy
 
     return st.deferred(definition)

@@ -1,9 +1,9 @@
 """What impact.com may send, tried on our endpoint: each case of Postback Kit's endpoint suite is a test."""
 
-from collections.abc import Callable
-
 import pytest
 from django.core.handlers.asgi import ASGIHandler
+
+from postback_conformance.testing import PostbackCase
 
 
 @pytest.fixture(scope="module")
@@ -14,5 +14,5 @@ def postback_app(project: None) -> ASGIHandler:
     return application
 
 
-def test_postback(postback_case: Callable[[], None]) -> None:
+def test_postback(postback_case: PostbackCase) -> None:
     postback_case()

@@ -1,18 +1,23 @@
 """The endpoint as it runs in production: what it recorded is there after it was killed and started again."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from postback_conformance.testing import Command, PostbackCase
+
 
 @pytest.fixture(scope="module")
-def postback_app(database: Path) -> list[str]:
+def postback_app(database: Path) -> Command:
     """The command that starts the endpoint; the kit chooses the port."""
-    return [sys.executable, "-m", "waitress", "--listen=127.0.0.1:{port}", "--call", "endpoint:application"]
+    return Command(
+        [sys.executable, "-m", "waitress", "--listen=127.0.0.1:{port}", "--call", "endpoint:application"],
+        env={"DATABASE": str(database), "PROBE": "1"},
+        cwd=Path(__file__).parent,
+    )
 
 
 @pytest.mark.postback(only="recovery.*")
-def test_recovery(postback_case: Callable[[], None]) -> None:
+def test_recovery(postback_case: PostbackCase) -> None:
     postback_case()

@@ -1,7 +1,7 @@
 """What impact.com may send, tried on our endpoint: each case of Postback Kit's endpoint suite is a test."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -10,22 +10,23 @@ from flask import Flask
 
 from endpoint import create_app
 from ledger import NAMES, Ledger
+from postback_conformance.testing import PostbackCase
 
 
 @pytest.fixture(scope="module")
 def postback_app(database: Path) -> Iterator[Flask]:
     """The endpoint under test; the kit puts it on a port of this machine."""
     with closing(Ledger(database)) as ledger:
-        yield create_app(ledger, key=os.environ["PARTNER_KEY"])
+        yield create_app(ledger, key=os.environ["PARTNER_KEY"], has_probe=True)
 
 
-def test_by_get(postback_case: Callable[[], None]) -> None:
+def test_by_get(postback_case: PostbackCase) -> None:
     postback_case()
 
 
 # What becomes of a postback is the same, however it came.
 @pytest.mark.postback("notification_form.toml", only=["accepts.*", "rejects.*"])
-def test_by_post(postback_case: Callable[[], None]) -> None:
+def test_by_post(postback_case: PostbackCase) -> None:
     postback_case()
 
 

@@ -156,6 +156,10 @@ def __getattr__(name: str) -> object:
     return getattr(import_module(_LOADED_WHEN_USED[name]), name)
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LOADED_WHEN_USED})
+
+
 __all__ = [
     "Answer",
     "AsyncReceiver",

@@ -68,8 +68,9 @@ class SqliteWriter:
         self._busy_timeout_ns = int(busy_timeout_s * 1e9)
         self._clock = clock
         self._connection = open_for_writing(path, busy_timeout_s=busy_timeout_s, durability=durability)
-        self._connection.execute("PRAGMA busy_timeout = 0")
+        # While it still waits for others, who may be opening the same file: even this question reads it.
         self._can_index = can_index(self._connection)
+        self._connection.execute("PRAGMA busy_timeout = 0")
         self._seqs: OrderedDict[str, int] = OrderedDict()
         self._renewed_ns: int | None = None
         self._cleared_ns: int | None = None
@@ -172,8 +173,7 @@ class SqliteWriter:
             outcomes = [None] * len(writes)
         else:
             outcomes = [self._write_one(write) for write in writes]
-        known = (row.ending for row in captures if row.ending is not None)
-        self._record_endings([*known, *endings])
+        self._record_endings(endings)
         if captures and self._retention.is_limited:
             self._evict(max(_EVICTED_AT_ONCE, 2 * len(captures)))
         return outcomes
@@ -184,13 +184,18 @@ class SqliteWriter:
             return True
         seq, total_size = self._last_position()
         values: defaultdict[tuple[str, ...], list[rows.Row]] = defaultdict(list)
+        endings: defaultdict[tuple[str, ...], list[rows.Row]] = defaultdict(list)
         for row in captures:
             seq += 1
             total_size += row.size
             values[row.rare].append((seq, total_size, *row.columns))
+            if row.ending is not None:
+                names, stamps = row.ending.stamps
+                endings[names].append((seq, *stamps))
             self._remember(row.capture_id, seq)
         try:
             self._execute_all(rows.insert_captures, values)
+            self._execute_all(rows.record_endings, endings)
         except _ROW_ERRORS:
             self._roll_back()
             self._begin(self._busy_timeout_ns)
@@ -212,10 +217,7 @@ class SqliteWriter:
     def _write_one(self, write: Write) -> Outcome:
         try:
             if isinstance(write, rows.CaptureRow):
-                seq, total_size = self._last_position()
-                values = (seq + 1, total_size + write.size, *write.columns)
-                self._connection.execute(rows.insert_captures(write.rare), values)
-                self._remember(write.capture_id, seq + 1)
+                self._insert_one(write)
             elif isinstance(write, rows.AnswerRow):
                 seq_or_none = self._seqs.get(write.capture_id) or self._look_up(write.capture_id)
                 if self._connection.execute(rows.RECORD_ANSWER, (*write.columns, seq_or_none)).rowcount:
@@ -226,6 +228,23 @@ class SqliteWriter:
         except _ROW_ERRORS as error:
             return StoreError(path=str(self._path), reason=f"it cannot hold this ({error}).")
         return None
+
+    def _insert_one(self, row: rows.CaptureRow) -> None:
+        """Insert a capture with what is known of its end, or neither."""
+        seq, total_size = self._last_position()
+        self._connection.execute("SAVEPOINT one")
+        try:
+            values = (seq + 1, total_size + row.size, *row.columns)
+            self._connection.execute(rows.insert_captures(row.rare), values)
+            if row.ending is not None:
+                names, stamps = row.ending.stamps
+                self._connection.execute(rows.record_endings(names), (seq + 1, *stamps))
+        except _ROW_ERRORS:
+            self._connection.execute("ROLLBACK TO one")
+            self._connection.execute("RELEASE one")
+            raise
+        self._connection.execute("RELEASE one")
+        self._remember(row.capture_id, seq + 1)
 
     def _last_position(self) -> tuple[int, int]:
         """The number of the newest capture and the bytes of all up to it; of the last evicted one when none is left."""
@@ -246,8 +265,14 @@ class SqliteWriter:
             if seq is not None:
                 names, stamps = ending.stamps
                 values[names].append((seq, *stamps))
-        with suppress(*_ROW_ERRORS):
+        try:
             self._execute_all(rows.record_endings, values)
+        except _ROW_ERRORS:
+            # One that cannot be held takes no others with it.
+            for names, some in values.items():
+                for one in some:
+                    with suppress(*_ROW_ERRORS):
+                        self._connection.execute(rows.record_endings(names), one)
 
     def _look_up(self, capture_id: str) -> int | None:
         with suppress(*_ROW_ERRORS):

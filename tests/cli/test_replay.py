@@ -163,12 +163,12 @@ def test_a_long_dry_run_lists_the_first_requests_without_their_secrets(replay: R
     assert "s3cret" not in outcome.out
 
 
-def test_ctrl_c_ends_it_with_what_was_sent(start: Start, tmp_path: Path) -> None:
+def test_sigterm_ends_it_with_what_was_sent(start: Start, tmp_path: Path) -> None:
     path = ndjson(tmp_path / "c.ndjson", *(replace(capture(at_s=second), id=f"c{second}") for second in (0, 3600)))
     with Receiver() as receiver:
         process = start("replay", path, "--to", receiver.url)
         receiver.wait_for_count(1, timeout=PATIENCE_S)
-        outcome = process.end(signal.SIGINT)
+        outcome = process.end(signal.SIGTERM)
     assert outcome.code == 130
     assert "1 of 2 sent again" in outcome.err
     assert "1 not sent, or without an answer, because you stopped it" in outcome.err

@@ -19,7 +19,7 @@ from postback_sender.delivery.policy import DeliveryPolicy
 from postback_sender.delivery.retry import custom_profile
 from postback_sender.matcher import ResponseMatcher
 from postback_sender.notification_file import read_source
-from postback_sender.outbox.entry import Draft
+from postback_sender.outbox.entry import Begun, Draft
 from postback_sender.outbox.sqlite_outbox import SqliteOutbox
 
 CONCURRENCY = 4
@@ -147,6 +147,28 @@ def test_an_entry_that_cannot_be_rendered_any_more_fails_alone_and_its_log_says_
     [bad] = [row for row in map(json.loads, outcome.out.splitlines()) if row["outcome"] == "given up"]
     assert (bad["url"], bad["attempts"], reason in bad["reason"]) == ("", [], True)
     assert f"given up: {reason}" in log.err
+
+
+def test_after_a_kill_the_log_shows_what_was_under_way_and_resume_says_how_many(run: Run, notification: Path) -> None:
+    outbox = notification.with_name("o.sqlite")
+    events = [Event(kind="action_lifecycle", at=datetime.now(UTC), values={"ActionId": name}) for name in "ab"]
+
+    async def leave(to: str) -> None:
+        async with SqliteOutbox(outbox, read_source(notification), to=to) as earlier:
+            await earlier.add([Draft(event=event, key="", due_ns=0) for event in events])
+            earlier.begin(Begun(entry_id=2, round=1, number=1, started_at_ns=0))
+
+    with Receiver() as receiver:
+        asyncio.run(leave(receiver.url))
+        looked = run("outbox", "log", 2, "--outbox", outbox)
+        told = run("outbox", "log", 2, "--outbox", outbox, "--format", "json")
+        resumed = run("send", notification, "--to", receiver.url, "--resume", "--outbox", outbox)
+    logged = run("outbox", "log", 2, "--outbox", outbox, "--format", "json")
+
+    assert "unfinished (under way, or cut off by a kill)" in looked.out
+    assert [json.loads(line)["outcome"] for line in told.out.splitlines()] == ["unfinished"]
+    assert "so the endpoint may have them already: 1 postback\n" in resumed.err
+    assert [json.loads(line)["outcome"] for line in logged.out.splitlines()] == ["cut off", "delivered"]
 
 
 def test_a_scenario_is_sent_in_no_time_when_time_runs_fast(run: Run, notification: Path, tmp_path: Path) -> None:

@@ -220,5 +220,17 @@ def test_hypothesis_knows_our_types_and_loads_nothing_of_ours_for_it() -> None:
     subprocess.run([sys.executable, "-c", TYPES_ALONE], check=True, env={"HYPOTHESIS_NO_PLUGINS": "1"})
 
 
+def test_what_notifications_are_drawn_from_is_made_before_the_first_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making it takes longer than drawing, and on a busy machine Hypothesis' health check would find draws too slow."""
+    drawn = strategies.notifications(url="http://127.0.0.1:8099/made-once")
+    drawn.validate()
+
+    def too_late(**_: object) -> None:
+        raise AssertionError("a template's strategy is made in a draw")
+
+    monkeypatch.setattr("postback_conformance.notification_strategies.templates", too_late)
+    assert len(generate(drawn, count=20, seed=1)) == 20
+
+
 def test_every_registered_type_has_its_strategy() -> None:
     assert {name for types in TYPES.values() for name in types.values()} <= set(strategies.__all__)

@@ -186,7 +186,7 @@ def test_a_body_in_parts_that_is_not_as_it_says_shows_nothing_either(body: bytes
         assert b"hunter" not in redacted(sent(body, ("Content-Type", content_type))).body
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(
     st.binary(max_size=40)
     | st.lists(

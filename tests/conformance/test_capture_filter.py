@@ -150,7 +150,7 @@ _FILTERS = st.one_of(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(
     st.lists(_FILTERS, max_size=3),
     st.sampled_from([None, "/postback"]),

@@ -42,7 +42,7 @@ some_events = events(kind="action_lifecycle", texts=wire_texts(max_size=40))
 
 
 @pytest.mark.parametrize("body_format", BODIES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(event=some_events)
 def test_what_is_read_is_what_was_written_at_the_same_bytes(
     body_format: str, event: Event, read_settings: ReadSettings
@@ -64,7 +64,7 @@ def test_what_is_read_is_what_was_written_at_the_same_bytes(
 
 
 @pytest.mark.parametrize("body_format", AMBIGUOUS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(event=some_events)
 def test_what_is_certain_is_true_also_where_the_rest_is_a_guess(
     body_format: str, event: Event, read_settings: ReadSettings
@@ -80,7 +80,7 @@ def test_what_is_certain_is_true_also_where_the_rest_is_a_guess(
 
 
 @pytest.mark.parametrize("body_format", BODIES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(event=some_events)
 def test_an_event_made_of_it_makes_the_same_body(body_format: str, event: Event, read_settings: ReadSettings) -> None:
     notification = read_settings(notification_text(body_format, BODIES[body_format]))
@@ -100,7 +100,7 @@ def damaged(draw: st.DrawFn) -> tuple[int, int, bytes]:
 
 
 @pytest.mark.parametrize("body_format", BODIES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(event=some_events, damage=damaged())
 def test_where_a_damaged_body_leaves_the_template_lies_in_the_body(
     body_format: str, event: Event, damage: tuple[int, int, bytes], read_settings: ReadSettings
@@ -123,7 +123,7 @@ def test_where_a_damaged_body_leaves_the_template_lies_in_the_body(
 @pytest.mark.parametrize("part", ["url", "body"])
 @pytest.mark.parametrize("bodies", [BODIES, AMBIGUOUS], ids=["certain", "ambiguous"])
 @pytest.mark.parametrize("body_format", BODIES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(data=st.binary(max_size=200))
 def test_any_bytes_are_taken_apart_or_refused(
     part: Part, bodies: dict[str, str], body_format: str, data: bytes, read_settings: ReadSettings

@@ -39,7 +39,7 @@ def test_as_many_events_are_generated_as_asked_for_and_the_notification_reports_
 
     assert len(events) == 12
     assert list(reported(notification, events)) == events
-    assert max(event.at for event in events) < datetime.now(UTC) + timedelta(seconds=4)
+    assert max(event.at for event in events) < datetime.now(UTC) + timedelta(seconds=1)
     again = generated_events(notification, count=12, seed=3)
     assert [sorted(event.values) for event in again] == [sorted(event.values) for event in events]
 

@@ -37,7 +37,7 @@ def notification_text(body_format: str, body: str, options: str = "") -> str:
 
 
 @pytest.mark.parametrize("body_format", BODIES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(event=events(kind="action_lifecycle", texts=wire_texts(max_size=40)), options=st.sampled_from(OPTIONS))
 def test_its_pieces_put_together_are_the_request(
     body_format: str, event: Event, options: str, read_settings: ReadSettings

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import socket
 import sys
 import textwrap
 from asyncio import run as run_async
@@ -16,6 +17,7 @@ import pytest
 from aiohttp import web
 
 from postback_conformance.hosting.app import AppKind, hosted, kind_of
+from postback_conformance.hosting.command_host import Command, started
 from postback_conformance.hosting.hosted import Hosted, HostingError
 
 Environ = dict[str, Any]
@@ -77,9 +79,9 @@ def aiohttp_app() -> web.Application:
 
 @pytest.fixture
 def program(tmp_path: Path) -> list[str]:
-    """A command that listens on the port it is told."""
+    """A command that listens on the port it is told, in its own folder."""
     (tmp_path / "program.py").write_text(textwrap.dedent(PROGRAM))
-    return [sys.executable, str(tmp_path / "program.py"), "{port}"]
+    return [sys.executable, "program.py", "{port}"]
 
 
 def post(url: str, body: bytes) -> tuple[int, str | None, bytes]:
@@ -203,12 +205,12 @@ def test_an_asgi_application_whose_start_fails_is_not_hosted() -> None:
         pass
 
 
-def test_a_command_is_started_waited_for_restarted_and_ended(program: list[str]) -> None:
-    with hosted(program, path="/p", environment={"MORE": "more"}) as endpoint:
+def test_a_command_is_started_waited_for_restarted_and_ended(program: list[str], tmp_path: Path) -> None:
+    with hosted(Command(program, env={"MORE": "on {port}"}, cwd=tmp_path), path="/p") as endpoint:
         first = post(endpoint.url, b"body")
         assert first[:2] == (200, "POST /p 1")
         assert first[2].startswith(b"body ")
-        assert first[2].endswith(b" more")
+        assert first[2].endswith(f" on {urlsplit(endpoint.url).port}".encode())
 
         assert endpoint.restart is not None
         run_async(restarted(endpoint))
@@ -225,8 +227,12 @@ async def restarted(endpoint: Hosted) -> None:
 @pytest.mark.parametrize(
     ("app", "message"),
     [
-        pytest.param([sys.executable, "-c", "print('no'); exit(3)"], "exit code 3; it printed:\nno", id="ends at once"),
-        pytest.param(["/no/such/program"], "cannot be started", id="no program"),
+        pytest.param(
+            [sys.executable, "-c", "print('no'); exit(3)", "{port}"], "exit code 3; it printed:\nno", id="ends at once"
+        ),
+        pytest.param(Command(["sleep", "60"], env={"A": "b"}), "where it takes its port: write {port}", id="no port"),
+        pytest.param("serve 'here", "serve 'here: No closing quotation", id="no words"),
+        pytest.param(["/no/such/program", "{port}"], "cannot be started", id="no program"),
         pytest.param("no.such.module:app", "cannot be loaded: ModuleNotFoundError", id="no module"),
         pytest.param("json:no_such_name", "cannot be loaded: AttributeError", id="no such name"),
         pytest.param(7, "expected a URL, module:name,", id="nothing of the kind"),
@@ -238,6 +244,21 @@ def test_what_cannot_be_hosted_is_told(app: object, message: str) -> None:
     with pytest.raises(HostingError) as caught, hosted(app):
         pass
     assert message in str(caught.value)
+
+
+def test_a_connection_to_itself_is_no_endpoint_that_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system may give a connection to a free port that very port for its own end; and the port stays free."""
+
+    def to_itself(address: tuple[str, int], **_: object) -> socket.socket:
+        with socket.socket() as connection:
+            connection.bind(address)
+            connection.connect(address)
+            return connection.dup()
+
+    monkeypatch.setattr(socket, "create_connection", to_itself)
+    command = Command([sys.executable, "-c", "input()", "{port}"])
+    with pytest.raises(HostingError, match="ended with exit code 1"), started(command):
+        pass
 
 
 def test_a_url_is_taken_as_it_is_and_a_name_is_imported() -> None:

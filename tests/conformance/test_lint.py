@@ -115,6 +115,11 @@ def complaints_on(body: str, read_settings: ReadSettings, *, body_format: str = 
     return [f"{one.place.removeprefix('example.toml, ')}: {one.message}; {one.advice}" for one in found]
 
 
+def test_the_line_break_that_an_editor_writes_at_the_end_of_a_form_is_named(read_settings: ReadSettings) -> None:
+    [first, *_] = complaints_on("a={SubId1}&b={ActionId}\n", read_settings, body_format="query")
+    assert first == "body, line 1, column 24: '\\n' becomes the end of the last value; remove it"
+
+
 def test_a_list_that_does_not_exist_is_named(read_settings: ReadSettings) -> None:
     assert complaints_on('<a>\n{join(itms, i, "{i.sku}")}</a>', read_settings) == [
         'body, line 2, column 1: there is no list itms; the only list is items; write {join(items, i, "…")}'
@@ -275,7 +280,7 @@ def test_what_no_reading_of_the_template_explains_shows_when_it_is_rendered(
     assert complaints_on(body, read_settings, body_format=body_format)[-1].partition(": ")[2].startswith(message)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     url=st.text("http:/[]?&=#{}TokenActionId%\\ü", max_size=30),
     body=st.text('{}[]"<>&:,join(items, i.sku)\\Payout\n', max_size=40),

@@ -75,7 +75,7 @@ def test_nothing_is_left_of_the_wounds_of_the_documented_example() -> None:
     assert FIXED.findings == ()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(EVENTS)
 def test_fixed_it_says_for_every_event_what_its_corrected_twin_says(event: Event) -> None:
     assert json.loads(rendered(FIXED.notification, event)) == json.loads(rendered(TWIN, event))
@@ -93,7 +93,7 @@ def test_fixed_it_is_json_for_orders_of_any_length_with_and_without_values(count
         assert len(json.loads(rendered(notification, order))["items"]) == count
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(events(kind="action_lifecycle", texts=st.sampled_from(("", "plain", "two words"))))
 def test_fixed_it_needs_no_escaping_as_long_as_no_value_does(event: Event) -> None:
     assert is_well_formed(notification_of(body_of(FIXED.notification), more=RAW), event)
@@ -183,10 +183,10 @@ def wounded(body: str, found: re.Match[str], wound: Wound) -> str:
 
 @pytest.mark.parametrize("wound", CERTAIN, ids=lambda wound: f"{wound.body_format}: {wound.name}")
 def test_each_of_these_wounds_is_found_and_mended(wound: Wound) -> None:
-    """At every fifth place where it could be, and at the last: those inside the join come late."""
+    """At every eighth place where it could be, and at the last: those inside the join come late."""
     event = example_event("action_lifecycle")
     said = json.loads(rendered(TWIN, event))
-    for found in {*sites(wound)[::5], sites(wound)[-1]}:
+    for found in {*sites(wound)[::8], sites(wound)[-1]}:
         hurt = notification_of(wounded(SOUND[wound.body_format], found, wound), wound.body_format)
         assert lint(hurt)
         mended = fix(hurt)
@@ -208,7 +208,7 @@ def wounded_bodies(draw: DrawFn) -> tuple[str, BodyFormat]:
     return body, body_format
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(wounded_bodies(), EVENTS)
 def test_a_wounded_template_of_which_nothing_is_left_to_mend_is_well_formed_for_every_event(
     wounds: tuple[str, BodyFormat], event: Event
@@ -222,7 +222,7 @@ def test_a_wounded_template_of_which_nothing_is_left_to_mend_is_well_formed_for_
         assert is_well_formed(fixed.notification, event)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(wounded_bodies())
 def test_fixing_a_wounded_template_twice_is_fixing_it_once(wounds: tuple[str, BodyFormat]) -> None:
     assert_fixed_twice_is_fixed_once(*wounds, url=URL)
@@ -290,7 +290,7 @@ HOSTILE_TEXT = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     body=st.one_of(HOSTILE_TEXT, st.text(max_size=40)),
     url=HOSTILE_TEXT,
@@ -439,7 +439,7 @@ def test_a_correction_after_which_more_is_to_be_said_is_not_made() -> None:
     assert body_of(fix(notification_of(body, "xml")).notification) == "<a>&amp; {CampaignName}</b>"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(body=HOSTILE_TEXT, body_format=st.sampled_from(tuple(SOUND)))
 def test_nothing_is_written_that_has_more_findings_than_before(body: str, body_format: BodyFormat) -> None:
     try:

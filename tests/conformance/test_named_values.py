@@ -29,6 +29,12 @@ body_format = "xml"
 body = '<a status="{Status}"><id>{ActionId}</id><items>\
 {join(items, i, "<item qty=\"{i.qty}\">{i.sku}</item>", "")}</items></a>'
 """.replace("\\\n", "")
+JSON_TWICE = """
+url = "http://127.0.0.1/p?click={ActionId}"
+method = "POST"
+body_format = "json"
+body = '{"id": "{ActionId}", "again": "{ActionId}"}'
+"""
 FORM = """
 url = "http://127.0.0.1/p"
 method = "POST"
@@ -62,6 +68,19 @@ TOLD: dict[str, tuple[str, Capture, dict[str, str]]] = {
         {"Payout": "1.00", "SubId1": "", "Currency": "USD"},
     ),
     "a value that is no UTF-8": (GET, get("more=1&id=%FF&currency=USD"), {"Currency": "USD"}),
+    "a % that is no escape": (GET, get("more=1&id=1%&payout=5%2&currency=USD"), {"Currency": "USD"}),
+    "a free text before what comes twice": (GET, get("id=1&sub=a&currency=EUR&currency=USD"), {"ActionId": "1"}),
+    "a free text before an & at the end": (GET, get("currency=USD&id=1&sub=a&"), {"ActionId": "1", "Currency": "USD"}),
+    "a parameter that may be one of the items": (
+        FORM.replace("id={ActionId}", '{join(items, i, \\"id={i.sku}\\", \\"&\\")}&id={ActionId}'),
+        capture(b"x=1&id=1&currency=USD", target="/p"),
+        {"Currency": "USD"},
+    ),
+    "two values in the body, and one in the URL": (
+        JSON_TWICE,
+        capture(b'{"id": "1", "again": "2"}', target="/p?click=3"),
+        {},
+    ),
     "a form with one more field": (
         FORM,
         capture("x=ü&sub=Z%C3%BCrich+AG&id=1&currency=USD".encode(), target="/p"),
@@ -92,6 +111,11 @@ TOLD: dict[str, tuple[str, Capture, dict[str, str]]] = {
         XML,
         capture(b"<a  status='PENDING'>\n  <more/>\n  <id><![CDATA[1.2.3]]></id>\n</a>", target="/p"),
         {"Status": "PENDING", "ActionId": "1.2.3"},
+    ),
+    "XML with texts on lines of their own": (
+        XML,
+        capture(b"<a status='x'><id>\n  1.2.3\n</id></a>", target="/p"),
+        {"Status": "x"},
     ),
     "XML with an element twice": (
         XML,
@@ -135,6 +159,12 @@ ITEMS: dict[str, tuple[str, Capture, tuple[dict[str, str], ...] | None]] = {
     ),
     "XML without any": (XML, capture(b"<a><items> </items></a>", target="/p"), ()),
     "XML without the list": (XML, capture(b"<a></a>", target="/p"), None),
+    "XML with items of another name": (XML, capture(b"<a><items><Item>x</Item></items></a>", target="/p"), None),
+    "JSON with more in the list than items": (
+        JSON.replace("[{join", '[{"sku": "total"}{join').replace('i, "', 'i, ", ').replace('\\}")', '\\}", "")'),
+        post('{"items": [{"sku": "total"}, {"sku": "a", "amt": 1}]}'),
+        None,
+    ),
 }
 
 
@@ -170,6 +200,16 @@ def test_rules_about_values_still_judge_what_is_laid_out_otherwise(
 ) -> None:
     (verdict,) = judged_by("field.money", settings, [arrived])
     assert (getattr(verdict, "outcome", ""), getattr(verdict, "actual", "")) == ("fail", "1,5")
+
+
+def test_a_value_that_only_its_name_tells_is_looked_at(
+    judged_by: Callable[[str, str, list[Capture]], tuple[object, ...]],
+) -> None:
+    lost = FORM.replace(
+        "id={ActionId}&sub={SubId1}&currency={Currency}", '{join(items, i, \\"{SubId1}\\", \\"&\\")}&n={Text1}'
+    )
+    (verdict,) = judged_by("value.double-encoded", lost, [capture(b"n=%2541", target="/p")])
+    assert getattr(verdict, "outcome", "") == "inconclusive"
 
 
 def test_a_parameter_that_the_settings_do_not_have_is_told_of(

@@ -302,6 +302,6 @@ FAULTS = st.one_of(
 
 
 @given(fault=FAULTS)
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_what_a_capture_says_of_a_fault_can_be_written_into_the_settings(fault: Fault) -> None:
     assert parse_fault(fault.label) == fault

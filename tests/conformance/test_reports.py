@@ -328,7 +328,7 @@ VERDICTS = st.lists(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(VERDICTS)
 def test_a_report_loses_no_verdict_and_hides_no_failure(verdicts: list[Verdict]) -> None:
     report = report_on(verdicts)

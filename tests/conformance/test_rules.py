@@ -134,7 +134,7 @@ def test_nothing_arrived_is_nothing_to_judge(rule: Rule, judged_by: JudgedBy) ->
     assert (verdict.outcome, verdict.message) == ("not_applicable", "there was nothing to judge")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(text=st.sampled_from(ALL_SETTINGS), arrived=st.lists(any_arrival, max_size=4))
 def test_no_capture_can_crash_a_rule(
     text: str, arrived: list[Capture], read_settings: Callable[[str], Notification]

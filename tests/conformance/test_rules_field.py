@@ -260,6 +260,11 @@ UNSURE = {
         "inconclusive",
     ),
     "an order without lines": (settings_of("*.amt"), capture(b"[]"), "not_applicable"),
+    "nothing beside a value that another rule blames": (
+        f'url = "{URL}?p={{Payout}}&c={{Currency}}"',
+        capture(method="GET", target="/p?p=&c=usd"),
+        "not_applicable",
+    ),
     "no such token": (settings_of("SubId1"), holding("SubId1", "x"), "not_applicable"),
 }
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from postback_conformance.judge import judge
 from postback_conformance.rules import RULES
-from postback_conformance.rules.examples import XML_SETTINGS, capture
+from postback_conformance.rules.examples import JSON_SETTINGS, XML_SETTINGS, capture
 from postback_conformance.selection import select
 from postback_conformance.verdict import OutcomeName, Verdict
 from postback_receiver import Capture
@@ -121,6 +121,18 @@ CLAIMS: dict[str, tuple[str, str, Capture, OutcomeName]] = {
     "an escaped ampersand in XML": ("value.unescaped", XML_NAMED, capture(b"<a><id>A &amp; B</id></a>"), "pass"),
     "a raw plus in a date": ("value.unescaped", URL_SETTINGS, asked(safe="+"), "fail"),
     "a raw plus in the date of a form": ("value.unescaped", FORM, capture(f"d={DATE}".encode()), "fail"),
+    "a token in another value, where its own is not there": (
+        "value.unreplaced-token",
+        URL_SETTINGS,
+        capture(method="GET", target="/p?name=%7BActionId%7D"),
+        "inconclusive",
+    ),
+    "a blank in the date of a body is no plus": (
+        "value.unescaped",
+        JSON_SETTINGS.replace('/postback"', '/postback?sub={SubId1}"'),
+        capture(f'{{"id": "1", "date": "{DATE.replace("+", " ")}"}}'.encode(), target="/postback?sub=a+b"),
+        "pass",
+    ),
     "a date that is encoded": ("value.unescaped", URL_SETTINGS, asked(), "pass"),
     "a raw ampersand in a query may be a parameter": (
         "value.unescaped",

@@ -49,7 +49,7 @@ def test_a_template_is_not_sound_where_some_values_might_break_it(text_format: F
 
 
 @pytest.mark.parametrize(("text_format", "source"), SOUND.values(), ids=SOUND.keys())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_whatever_reads_as_sound_is_found_to_be_well_formed(
     text_format: Format, source: str, data: st.DataObject

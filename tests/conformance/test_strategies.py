@@ -37,7 +37,7 @@ def test_texts_can_stand_in_xml_and_on_the_wire(text: str) -> None:
 
 def test_texts_are_nasty() -> None:
     """Quotes, markup, right to left, four bytes; also empty, with blanks at the end, and long."""
-    texts = generate(wire_texts(), count=1500, seed=1)
+    texts = generate(wire_texts(), count=500, seed=1)
 
     for wanted in ('"', "&", "<", "]]>", "\\", "\n", "\N{GRINNING FACE}", "\N{HEBREW LETTER SHIN}"):
         assert any(wanted in text for text in texts), wanted
@@ -70,7 +70,7 @@ def test_a_life_is_one_action_from_tracking_on(life: list[Event]) -> None:
 
 def test_only_a_reversed_action_returns_to_nothing() -> None:
     """So where the walk of its money ends tells its status, unless the action never had money at all."""
-    for life in generate(lifecycles(max_items=0, texts=st.just("")), count=120, seed=4):
+    for life in generate(lifecycles(max_items=0, texts=st.just("")), count=60, seed=4):
         without_money = [event.values["Payout"] == event.values["Amount"] == "0.00" for event in life]
         for event, nothing in zip(life, without_money, strict=True):
             if nothing and not all(without_money):
@@ -132,7 +132,7 @@ def test_events_are_of_the_kind_that_was_asked_for(kind: EventKind) -> None:
 
 
 def test_lives_include_every_step_and_every_size() -> None:
-    lives = generate(lifecycles(texts=st.just("")), count=150, seed=5)
+    lives = generate(lifecycles(texts=st.just("")), count=60, seed=5)
     statuses = {
         (earlier.values["Status"], later.values["Status"]) for life in lives for earlier, later in pairwise(life)
     }
@@ -149,13 +149,13 @@ def test_lives_include_every_step_and_every_size() -> None:
 
 def test_actions_live_across_the_switches_of_their_clocks() -> None:
     """Sales in winter that lock in summer, and some in the hour that comes twice, told with either offset."""
-    drawn = generate(actions(max_items=0, texts=st.just("")), count=400, seed=6)
+    drawn = generate(actions(max_items=0, texts=st.just("")), count=120, seed=6)
     dates = [(values(action)["EventDate"], values(action)["LockingDate"]) for action in drawn]
     sold = [action.conversion.event_date.astimezone(action.conversion.zone) for action in drawn]
     # A clock face is shown twice where its two readings differ, and the first of them is the earlier one.
     twice = [face for face in sold if face.replace(fold=0).utcoffset() != face.replace(fold=1).utcoffset()]
 
-    assert sum(event[-6:] != lock[-6:] for event, lock in dates if lock) > 40
+    assert sum(event[-6:] != lock[-6:] for event, lock in dates if lock) > 12
     assert {face.fold for face in twice} == {0, 1}
 
 
@@ -175,7 +175,7 @@ def test_texts_can_be_replaced() -> None:
 def test_a_failing_life_shrinks_to_the_fewest_plain_events() -> None:
     """The shortest life with an order that is reversed: one line of one cent, no texts, in London's winter."""
     life = find(
-        lifecycles(max_items=4, max_updates=2, clearing=False, texts=st.sampled_from(("", "x"))),
+        lifecycles(max_items=2, max_updates=2, clearing=False, texts=st.sampled_from(("", "x"))),
         lambda life: life[-1].values["Status"] == "REVERSED" and bool(life[0].items),
         settings=settings(max_examples=2000, database=None, phases=(Phase.generate, Phase.shrink), derandomize=True),
     )
@@ -278,10 +278,10 @@ def test_a_seed_means_the_same_in_every_process(tmp_path: Path) -> None:
             text=True,
             timeout=PATIENCE_S,
         ).stdout
-        for program, hash_seed in [(DIGEST, "1"), (DIGEST, "2"), (IMPORTS_MORE + DIGEST, "3")]
+        for program, hash_seed in [(DIGEST, "1"), (IMPORTS_MORE + DIGEST, "2")]
     ]
 
     drawn = [*generate(events(), count=15, seed=2026)]
     drawn += [event for life in generate(lifecycles(), count=10, seed=2026) for event in life]
     here = hashlib.sha256(b"".join(map(encode_event, drawn))).hexdigest()
-    assert outputs == [f"{here}\n"] * 3
+    assert outputs == [f"{here}\n"] * 2

@@ -1,5 +1,9 @@
 """The suite against endpoints that do everything right; `tests/mutants` has those that do something wrong."""
 
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 from aiohttp import web
 
@@ -23,10 +27,10 @@ SLOW = ("latency.slow-neighbour", "state.life-cycles")
 @pytest.mark.parametrize(
     ("partner", "settings", "applicable"),
     [
-        pytest.param(Partner, JSON_SETTINGS, 37, id="json"),
-        pytest.param(XmlPartner, XML_SETTINGS, 39, id="xml"),
-        pytest.param(FormPartner, FORM_SETTINGS, 33, id="form"),
-        pytest.param(GetPartner, GET_SETTINGS, 30, id="get"),
+        pytest.param(Partner, JSON_SETTINGS, 40, id="json"),
+        pytest.param(XmlPartner, XML_SETTINGS, 42, id="xml"),
+        pytest.param(FormPartner, FORM_SETTINGS, 36, id="form"),
+        pytest.param(GetPartner, GET_SETTINGS, 33, id="get"),
     ],
 )
 def test_an_endpoint_that_does_everything_right_passes_everything(
@@ -64,3 +68,28 @@ def test_a_secret_in_the_url_is_tried_as_well() -> None:
 class GetPartnerOfAnybody(GetPartner):
     def authorize(self, request: web.Request) -> None:
         _ = request
+
+
+class ThinksAWhile(Partner):
+    async def record(self, values: Mapping[str, Any]) -> None:
+        await asyncio.sleep(0.2)
+        await super().record(values)
+
+
+def test_an_endpoint_that_takes_its_time_is_not_kept_waiting_by_its_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postback_conformance.suite.latency._NEIGHBOUR_BUDGET_S", 0.19)
+    settings = JSON_SETTINGS.replace('timeout = "5s"', 'timeout = "1s"')
+    (found,) = conform(ThinksAWhile(), settings, only=("latency.slow-neighbour",))
+    assert found.outcome == "pass", found.message
+
+
+def test_a_template_without_the_id_leaves_nothing_to_be_looked_up() -> None:
+    settings = JSON_SETTINGS.replace("{ActionId}", "{CampaignId}")
+    cases = ("accepts.documented-example", "recovery.cut-mid-body", "latency.burst", "recovery.restart")
+    found = {one.rule: one.outcome for one in conform(Partner(), settings, only=cases)}
+    assert found == {
+        "accepts.documented-example": "pass",
+        "latency.burst": "pass",
+        "recovery.cut-mid-body": "not_applicable",
+        "recovery.restart": "not_applicable",
+    }

@@ -235,6 +235,22 @@ def test_a_probe_that_fails_leaves_the_question_open_and_blames_nobody() -> None
     gate.set()
 
 
+def test_a_probe_that_hangs_is_not_asked_for_ever() -> None:
+    gate = threading.Event()
+    asked: list[str] = []
+
+    def hangs(action_id: str) -> bool:
+        asked.append(action_id)
+        return gate.wait(20)
+
+    only = ["accepts.documented-example", "accepts.empties", "accepts.many-items", "accepts.unicode", "state.reversal"]
+    verdicts = conform(answering(OK), only=only, probe=CallableProbe(hangs, limit_ns=20_000_000))
+    gate.set()
+    assert {one.outcome for one in verdicts} == {"inconclusive"}
+    assert len(asked) == 3
+    assert verdicts[-1].message == "the probe gave no answer 3 times, and is not asked any more"
+
+
 @pytest.mark.parametrize(
     ("place", "words"),
     [

@@ -41,7 +41,7 @@ def sent(notification: Notification, values: dict[str, str]) -> Capture:
 
 @pytest.mark.parametrize("escaping", ["context", "raw"])
 @pytest.mark.parametrize("name", BODIES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(first=wire_texts(max_size=30), second=wire_texts(max_size=30))
 def test_a_value_in_a_body_is_the_one_that_was_sent_or_none(
     name: str, escaping: str, first: str, second: str, read_settings: ReadSettings
@@ -174,10 +174,15 @@ def test_a_body_that_is_not_all_there_or_not_plain_tells_nothing(
     assert token_value(read_settings(settings_of("json", "{SubId1}")), arrived, "SubId1") == value
 
 
+@pytest.fixture(scope="module")
+def some_events() -> list[Event]:
+    return generate(events(kind="action_lifecycle"), count=30, seed=1)
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_the_action_of_every_demo_postback_can_be_read(name: str) -> None:
+def test_the_action_of_every_demo_postback_can_be_read(name: str, some_events: list[Event]) -> None:
     notification = parse_notification(demo_sources()[name], {})
-    for event in generate(events(kind="action_lifecycle"), count=30, seed=1):
+    for event in some_events:
         postback = render_postback(notification, event)
         arrived = capture(postback.body, method=postback.method, target="/" + postback.url.split("/", 3)[3])
         assert token_value(notification, arrived, "ActionId") == event.values.get("ActionId", "")

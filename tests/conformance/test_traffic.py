@@ -221,3 +221,12 @@ def test_settings_without_end_are_refused() -> None:
 def test_line_ends_of_a_body_stay_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_bytes(b"a\r\nb\rc\n")
     assert read_source(settings_with(tmp_path, "b.txt")).files == {"b.txt": "a\r\nb\rc\n"}
+
+
+def test_what_a_message_quotes_of_a_file_is_short_and_obeyed_by_no_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "captures.ndjson"
+    path.write_bytes(b'{"format":"\\u001b[2J' + b"9" * 10_000 + b'"}')
+    with pytest.raises(TrafficError, match="Line 1 is not a capture") as caught:
+        read(path)
+    assert len(str(caught.value)) < 1_000
+    assert str(caught.value).isprintable()

@@ -35,7 +35,7 @@ def walks(moves: Sequence[Move]) -> Iterator[Point]:
                 yield at
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(moves=st.lists(moves, max_size=4))
 def test_what_some_order_explains_is_a_walk(moves: list[Move]) -> None:
     ends = set(walks(moves))
@@ -45,7 +45,7 @@ def test_what_some_order_explains_is_a_walk(moves: list[Move]) -> None:
         assert is_walk(moves, end=end) or end not in ends
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(moves=st.lists(moves.filter(lambda move: move.least == 1), max_size=4))
 def test_what_no_order_explains_is_none(moves: list[Move]) -> None:
     ends = set(walks(moves))

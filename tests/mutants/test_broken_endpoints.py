@@ -2,7 +2,7 @@
 
 import pytest
 
-from broken_books import Books
+from broken_books import Books, PutsOffWhatItCannotPlace, RefusesDuplicates
 from broken_endpoints import ENDPOINTS, BrokenEndpoint
 from hand_made_endpoint import HandMade
 from partner_endpoint import (
@@ -39,14 +39,16 @@ CORRECT: tuple[tuple[type[Partner], str], ...] = (
     (GetPartner, GET_SETTINGS),
     (Books, JSON_SETTINGS),
     (HandMade, JSON_SETTINGS),
+    (RefusesDuplicates, JSON_SETTINGS),
+    (PutsOffWhatItCannotPlace, JSON_SETTINGS),
 )
 
 
 @pytest.fixture(autouse=True)
 def _a_search_ends_with_its_examples(monkeypatch: pytest.MonkeyPatch) -> None:
     """However busy the machine is; and how short a way it finds is no matter here."""
-    monkeypatch.setattr("postback_conformance.suite.state._QUICK_NS", 60 * NANOSECONDS_PER_SECOND)
-    monkeypatch.setattr("postback_conformance.suite.state._SHORTENS_FOR_NS", NANOSECONDS_PER_SECOND // 10)
+    monkeypatch.setattr("postback_conformance.suite.life_cycles._QUICK_NS", 60 * NANOSECONDS_PER_SECOND)
+    monkeypatch.setattr("postback_conformance.suite.life_cycles._SHORTENS_FOR_NS", NANOSECONDS_PER_SECOND // 10)
 
 
 @pytest.mark.parametrize("endpoint", [pytest.param(one, id=one.wrong.replace(" ", "-")) for one in ENDPOINTS])

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from fork_server import PATIENCE_S
 
@@ -48,21 +50,32 @@ class Environment:
 
 
 def make_environment(folder: Path) -> Environment:
-    """Make a virtual environment with the libraries of this one, except Postback Kit, and with `pytest`.
+    """Make a virtual environment with `pytest`, and with what it and Postback Kit need, but without the kit.
 
-    Linking what is installed here needs no network and no second copy.
+    Linking what is installed here needs no network and no second copy. What else is here is no business of a partner's,
+    and a plugin among it would start with each of their runs.
     """
     venv.create(folder, with_pip=False, symlinks=True)
     environment = Environment(folder)
-    ours = {file.parts[0] for file in importlib.metadata.files("postback-kit") or ()}
-    for library in {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}:
-        for entry in library.iterdir():
-            if entry.name not in ours:
-                (environment.path("purelib") / entry.name).symlink_to(entry)
+    for name in needed("pytest", needed("postback-kit", set())) - {"postback-kit"}:
+        distribution = importlib.metadata.distribution(name)
+        # What is outside of it, such as a command, is written "../../../bin/..."; what is compiled lies where it may.
+        for entry in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+            (environment.path("purelib") / entry).symlink_to(str(distribution.locate_file(entry)))
     command = environment.path("scripts") / "pytest"
     command.write_text(f"#!{command.with_name('python')}\nimport pytest\nraise SystemExit(pytest.console_main())\n")
     command.chmod(0o755)
     return environment
+
+
+def needed(name: str, known: set[str]) -> set[str]:
+    """Add a distribution to the known ones, and all that it needs."""
+    if name not in known:
+        known.add(name)
+        for requirement in map(Requirement, importlib.metadata.requires(name) or ()):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                needed(canonicalize_name(requirement.name), known)
+    return known
 
 
 @pytest.fixture(scope="session")

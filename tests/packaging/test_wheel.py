@@ -1,5 +1,6 @@
 """The distributions hold what they should, and `check_dist.py`, which `make build` runs, sees when they do not."""
 
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from fork_server import PATIENCE_S
 
 CHECK = Path(__file__).with_name("check_dist.py")
+dist_findings: Callable[[Path], list[str]] = runpy.run_path(str(CHECK))["dist_findings"]
 
 
 def check(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -85,6 +87,11 @@ def test_a_damaged_distribution_is_found(
 ) -> None:
     folder = shutil.copytree(dist, tmp_path / "dist")
     damage(folder)
-    result = check(folder)
+    assert any(finding in one for one in dist_findings(folder))
+
+
+def test_what_was_found_is_told_and_is_exit_code_1(tmp_path: Path) -> None:
+    result = check(tmp_path)
     assert result.returncode == 1
-    assert finding in result.stderr
+    assert "holds 0 wheels instead of one" in result.stderr
+    assert "holds 0 sdists instead of one" in result.stderr

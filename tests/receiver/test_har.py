@@ -60,7 +60,7 @@ def sent(body: bytes, **post_data: object) -> Capture:
     return capture
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_captures_written_and_read_are_the_same_captures(
     any_capture: SearchStrategy[Capture], data: st.DataObject
@@ -71,7 +71,7 @@ def test_captures_written_and_read_are_the_same_captures(
     HAR_1_2.accept(json.loads(written))
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(
     st.binary()
     | st.recursive(
@@ -86,7 +86,7 @@ def test_any_bytes_are_captures_or_our_error(data: bytes) -> None:
         assert read_har(data) == []
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_a_damaged_archive_is_captures_or_our_error(any_capture: SearchStrategy[Capture], data: st.DataObject) -> None:
     text = bytearray(b"".join(write_har([data.draw(any_capture)])))

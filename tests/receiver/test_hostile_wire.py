@@ -217,7 +217,7 @@ PIECES = st.one_of(
 
 
 @given(st.lists(PIECES, max_size=6), st.integers(1, 400))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_any_stream_is_recorded_and_reads_the_same_in_pieces(parts: list[bytes], size: int) -> None:
     stream = b"".join(parts)[:20_000]
     pieces = [stream[start : start + size] for start in range(0, len(stream), size)]

@@ -221,7 +221,7 @@ def test_the_algebra_is_the_usual_one(
 ) -> None:
     captures = any_capture | st.sampled_from([CAPTURE, FORM])
 
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     @given(one=any_matcher, other=any_matcher, capture=captures)
     def holds(one: Matcher, other: Matcher, capture: Capture) -> None:
         first, second = one.matches(capture), other.matches(capture)

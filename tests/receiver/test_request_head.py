@@ -5,6 +5,7 @@ import tracemalloc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from postback_receiver.answer_plan import Asked, answer_bytes, ends_connection
 from postback_receiver.request_head import (
@@ -131,6 +132,34 @@ def test_every_good_head_comes_back_as_it_was_written(method: str, target: str, 
     assert isinstance(read, RequestHead)
     assert (read.method, read.target) == (method, f"/{target}")
     assert read.headers == (("Host", "a"), *((name, value.strip(" \t")) for name, value in fields))
+
+
+SOUND = (
+    "Host: a",
+    "host: b",
+    "Content-Length: 4",
+    "Transfer-Encoding: chunked",
+    "Connection: close",
+    "X: \xad\xff",
+    "A:",
+)
+HOSTILE = (" folded", "no field", "A : b", ": c", "X: a\nb", "X: \0", "Expect: 100-continue")
+LINES = st.sampled_from((*SOUND, *HOSTILE))
+
+
+@given(
+    first=st.sampled_from(["GET / HTTP/1.1", "GET / HTTP/1.0", "POST /\xad HTTP/1.1", "GET  / HTTP/1.1", "X"]),
+    lines=st.lists(LINES, min_size=1, max_size=4),
+)
+def test_what_is_known_of_earlier_requests_changes_nothing(first: str, lines: list[str]) -> None:
+    """Fields that are too long to be remembered, at the end, have the others read afresh."""
+    longer = ("Long", "x" * 2000)
+    remembered, known, afresh = (
+        parse_head("".join(f"{line}\r\n" for line in [first, *lines, *more, ""]).encode("latin-1"))
+        for more in ([], [], [": ".join(longer)])
+    )
+    fields = tuple(field for field in afresh.headers if field != longer)
+    assert remembered == known == replace(afresh, headers=fields)
 
 
 @given(st.binary(max_size=60), st.booleans())

@@ -20,7 +20,7 @@ from postback_receiver import (
 
 
 @given(gaps_ms=st.lists(st.integers(0, 700), max_size=40), count=st.integers(1, 4))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_no_window_anywhere_holds_more_than_the_limit_and_no_request_is_refused_for_nothing(
     gaps_ms: list[int], count: int
 ) -> None:

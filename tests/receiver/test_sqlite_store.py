@@ -16,10 +16,12 @@ from msgspec.structs import replace
 
 from fork_server import PATIENCE_S
 from postback_receiver import (
+    Answer,
     Capture,
     Retention,
     SqliteStore,
     StoreError,
+    Tls,
     open_store,
 )
 from postback_receiver.sqlite_file import Durability, is_database
@@ -197,6 +199,60 @@ def test_a_value_that_sqlite_cannot_hold_fails_its_own_append_only(tmp_path: Pat
         outcomes = asyncio.run(append_both(store))
         assert [type(outcome) for outcome in outcomes] == [StoreError, StoreError, type(None)]
         assert [capture.id for capture in store.captures()] == ["c"]
+
+
+def test_what_is_refused_leaves_no_stamps_behind_and_takes_none_from_others(
+    tmp_path: Path, new_capture: NewCapture
+) -> None:
+    """The end of a capture is kept beside it: both are, or neither is."""
+    kept = [
+        replace(new_capture(name), gone_ns=stamp, answer=Answer(status=200, sent_at_ns=stamp, sent_ns=stamp))
+        for name, stamp in (("a", 1), ("b", 2))
+    ]
+    refused = [replace(kept[0], gone_ns=9), replace(kept[1], id="c", gone_ns=2**63)]
+
+    async def append_all(store: SqliteStore) -> list[BaseException | None]:
+        await store.append(kept[0])
+        return await asyncio.gather(*map(store.append, [*refused, kept[1]]), return_exceptions=True)
+
+    with closing(SqliteStore(tmp_path / "captures.db")) as store:
+        outcomes = asyncio.run(append_all(store))
+        assert [type(outcome) for outcome in outcomes] == [StoreError, StoreError, type(None)]
+        store.record_peer_gone("a", 2**63)
+        store.record_peer_gone("b", 3)
+        asyncio.run(store.flush())
+        assert list(store.captures()) == [kept[0], replace(kept[1], gone_ns=3)]
+
+
+def test_captures_of_every_kind_share_a_commit_and_come_back_as_they_went_in(
+    tmp_path: Path, new_capture: NewCapture
+) -> None:
+    """What most captures do not have is left out of their rows, and rows with the same columns are written together."""
+    tls, headers = Tls(version="TLSv1.3", cipher="c"), (("A", "b"),)
+    rare: tuple[dict[str, object], ...] = (
+        {"tls": tls},
+        {"malformed": ""},
+        {"fault": "reset"},
+        {"trailers": headers},
+        {},
+        {},
+        {},
+    )
+    bodies = (b"", b"1", b"\0\xff", bytes(16_384), bytes(16_385))
+    answers = (None, Answer(status=200), Answer(status=503, headers=headers, body=b"no", sent_at_ns=1, sent_ns=2))
+    for size in (1, 7, 8, 9, 40):
+        path = tmp_path / f"{size}.db"
+        captures = [
+            replace(new_capture(str(n)), body=bodies[n % 5], answer=answers[n % 3], **rare[n * n % 7])
+            for n in range(size)
+        ]
+        with closing(SqliteStore(path)) as store:
+            asyncio.run(append_together(store, captures))
+            assert list(store.captures()) == captures
+
+
+async def append_together(store: SqliteStore, captures: list[Capture]) -> None:
+    await asyncio.gather(*map(store.append, captures))
 
 
 def test_a_loop_that_closed_meanwhile_does_not_stop_the_writer(tmp_path: Path, new_capture: NewCapture) -> None:

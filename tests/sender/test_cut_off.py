@@ -1,6 +1,9 @@
 """Attempts whose sender ended first: they are in the log, and no retry is used up by them."""
 
 import asyncio
+import signal
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -8,11 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from fork_server import PATIENCE_S
 from postback_sender import Event, NotificationSource, Sender, parse_notification
 from postback_sender.delivery.policy import Delivered
 from postback_sender.delivery.retry import Failure
 from postback_sender.outbox.entry import Begun, Draft, LoggedAttempt
 from postback_sender.outbox.errors import OutboxError
+from postback_sender.outbox.lock import OutboxLock
 from postback_sender.outbox.memory_outbox import MemoryOutbox
 from postback_sender.outbox.outbox import Outbox
 from postback_sender.outbox.sqlite_listing import OutboxFile
@@ -68,7 +73,40 @@ def test_what_was_under_way_when_its_sender_ended_is_in_the_log_once(path: Path)
         assert "counts as no retry" in attempt.detail
     assert OutboxFile(path).log(1) == []
     entry = OutboxFile(path).entry(2)
-    assert (entry.state, entry.attempts, entry.last_failure) == ("waiting", 1, "cut off")
+    assert (entry.state, entry.attempts, entry.cut_off, entry.last_failure) == ("waiting", 1, 1, "cut off")
+
+
+def test_right_after_a_kill_it_is_seen_by_whoever_only_looks(path: Path) -> None:
+    left = Begun(entry_id=2, round=1, number=1, started_at_ns=70)
+    leave_under_way(path, left)
+    held = path.with_name(LOCK).read_bytes()
+    assert [OutboxFile(path).unfinished(one) for one in (1, 2)] == [None, left]
+    assert path.with_name(LOCK).read_bytes() == held
+    # It is in the log from now on.
+    SqliteOutbox(path, source()).close()
+    assert OutboxFile(path).unfinished(2) is None
+
+
+def test_what_is_under_way_is_seen_until_it_ends_and_counted_as_cut_off_only_then(path: Path) -> None:
+    async def main() -> None:
+        async with SqliteOutbox(path, source()) as outbox:
+            await outbox.add([draft("a")])
+            await outbox.claim(until_ns=FOR_EVER, limit=9, resends=False)
+            begun = Begun(entry_id=1, round=1, number=1, started_at_ns=1)
+            outbox.begin(begun)
+            assert OutboxFile(path).unfinished(1) == begun
+            assert await outbox.last_cut_off() == 0
+            cut = LoggedAttempt(number=1, started_at_ns=1, finished_at_ns=2, failure=Failure.CUT_OFF)
+            await outbox.record(1, cut, due_ns=0)
+            assert OutboxFile(path).unfinished(1) is None
+            assert await outbox.last_cut_off() == 1
+            await outbox.claim(until_ns=FOR_EVER, limit=9, resends=True)
+            failed = LoggedAttempt(number=2, started_at_ns=3, finished_at_ns=4, failure=Failure.TIMEOUT)
+            await outbox.record(1, failed, due_ns=0)
+            # Of that one it is known that it was tried again since.
+            assert await outbox.last_cut_off() == 0
+
+    run(main)
 
 
 def test_whoever_works_on_the_outbox_next_puts_it_down(path: Path) -> None:
@@ -150,6 +188,8 @@ def test_the_policy_does_not_count_it(path: Path) -> None:
         assert [delivery.outcome for delivery in ended] == [Delivered()] * 2
         tried = {delivery.postback.key: [each.failure for each in delivery.attempts] for delivery in ended}
         assert tried == {"a": [None], "b": [Failure.CUT_OFF, None]}
+        counted = {delivery.postback.key: [each.counted for each in delivery.attempts] for delivery in ended}
+        assert counted == {"a": [1], "b": [1, 1]}
 
     leave_under_way(path, Begun(entry_id=2, round=1, number=1, started_at_ns=70))
     run(main)
@@ -224,3 +264,60 @@ def test_what_cannot_be_noted_does_not_leave(path: Path, monkeypatch: pytest.Mon
     run(main)
     with closing(SqliteOutbox(path, source())):
         assert OutboxFile(path).log(1) == []
+
+
+def test_a_lock_that_cannot_be_written_is_let_go(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk may have room again before this process ends."""
+
+    def full(*_: object) -> int:
+        return 0
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.pwrite", full)
+        with pytest.raises(OutboxError, match="No space left on device"):
+            SqliteOutbox(path, source())
+    SqliteOutbox(path, source()).close()
+
+
+def test_a_file_system_that_maps_no_files_notes_what_is_under_way_all_the_same(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unmapped(*_: object) -> None:
+        raise OSError(19, "No such device")
+
+    monkeypatch.setattr("mmap.mmap", unmapped)
+    left = [Begun(entry_id=one, round=1, number=1, started_at_ns=70) for one in (1, 2)]
+    leave_under_way(path, *left)
+    assert [OutboxFile(path).unfinished(one.entry_id) for one in left] == left
+    SqliteOutbox(path, source()).close()
+    assert [[one.is_cut_off for one in OutboxFile(path).log(entry)] for entry in (1, 2)] == [[True], [True]]
+
+
+FORKING = """
+import os, sys
+from pathlib import Path
+from postback_sender.outbox.entry import Begun
+from postback_sender.outbox.lock import OutboxLock
+
+lock = OutboxLock(Path(sys.argv[1]))
+lock.begin(Begun(1, 1, 1, 1))
+lock.end(1)
+hearing, telling = os.pipe()
+if not os.fork():
+    lock.release()
+    os.write(telling, b"released")
+    sys.stdin.read()
+    os._exit(0)
+os.read(hearing, 8)
+lock.begin(Begun(2, 1, 1, 1))
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_forked_child_takes_nothing_from_its_parent_and_keeps_nothing(path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", FORKING, str(path)], stdin=subprocess.PIPE) as process:
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
+        # The child is still there, since it hears from us yet.
+        lock = OutboxLock(path)
+        assert lock.left_behind == (Begun(2, 1, 1, 1),)
+        lock.release()

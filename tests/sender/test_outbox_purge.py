@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from postback_sender import Event, NotificationSource
+from postback_sender import Delivery, Event, NotificationSource, Sender, parse_notification
+from postback_sender.delivery.policy import GiveUp
 from postback_sender.outbox import sqlite_purge
 from postback_sender.outbox.entry import STATES, Draft, LoggedAttempt, Outcome, State
 from postback_sender.outbox.errors import OutboxError
@@ -162,6 +163,34 @@ def test_a_program_that_never_stops_can_purge_what_it_has_sent(path: Path, monke
 
     asyncio.run(main())
     assert left(path) == [9, 10, 11]
+
+
+def test_who_purges_what_ended_this_very_moment_still_hears_how_it_ended(path: Path) -> None:
+    class PurgedAtOnce(SqliteOutbox):
+        async def record(
+            self,
+            entry_id: int,
+            attempt: LoggedAttempt | None,
+            *,
+            due_ns: int | None = None,
+            outcome: Outcome | None = None,
+            reason: str = "",
+        ) -> bool:
+            advanced = await super().record(entry_id, attempt, due_ns=due_ns, outcome=outcome, reason=reason)
+            await self.purge(FOR_EVER)
+            return advanced
+
+    async def main() -> list[Delivery]:
+        refused = NotificationSource(name="n.toml", text='url = "http://127.0.0.1:1/"\nretry = [0]\n')
+        outbox = PurgedAtOnce(path, refused)
+        async with outbox, Sender(parse_notification(refused, {}), outbox=outbox) as sender:
+            await sender.accept_drafts([draft()])
+            return [delivery async for delivery in sender.deliver()]
+
+    [delivery] = asyncio.run(main())
+    assert isinstance(delivery.outcome, GiveUp)
+    assert [attempt.number for attempt in delivery.attempts] == [2]
+    assert left(path) == []
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)

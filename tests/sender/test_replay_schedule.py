@@ -29,7 +29,7 @@ def capped(times_ns: Sequence[int], max_gap_ns: int | None) -> list[int]:
     return recorded if max_gap_ns is None else [min(gap, max_gap_ns) for gap in recorded]
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(times, speeds, gaps, rounds)
 def test_due_times_begin_at_zero_and_never_go_back(
     times_ns: list[int], speed: Fraction, max_gap_ns: int | None, rounds_: int
@@ -40,7 +40,7 @@ def test_due_times_begin_at_zero_and_never_go_back(
     assert due == sorted(due)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(times, speeds, gaps)
 def test_the_last_request_is_due_after_the_sum_of_the_capped_gaps(
     times_ns: list[int], speed: Fraction, max_gap_ns: int | None
@@ -49,7 +49,7 @@ def test_the_last_request_is_due_after_the_sum_of_the_capped_gaps(
     assert schedule.duration_ns == int(sum(capped(times_ns, max_gap_ns)) / speed)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(times, speeds, gaps, rounds)
 def test_every_round_is_the_first_one_shifted_and_rounding_never_adds_up(
     times_ns: list[int], speed: Fraction, max_gap_ns: int | None, rounds_: int
@@ -62,7 +62,7 @@ def test_every_round_is_the_first_one_shifted_and_rounding_never_adds_up(
         assert 0 <= (number * round_ns + sum(recorded[:place])) / speed - due_ns < 1
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(times, gaps, rounds)
 def test_at_full_speed_everything_is_due_at_once(times_ns: list[int], max_gap_ns: int | None, rounds_: int) -> None:
     schedule = schedule_of(times_ns, speed=None, max_gap_ns=max_gap_ns, rounds=rounds_)
@@ -70,7 +70,7 @@ def test_at_full_speed_everything_is_due_at_once(times_ns: list[int], max_gap_ns
     assert (schedule.duration_ns, schedule.busiest()) == (0, len(schedule))
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 5 * SECOND), max_size=12).map(sorted), speeds, rounds)
 def test_the_busiest_second_is_the_one_with_most_requests(times_ns: list[int], speed: Fraction, rounds_: int) -> None:
     schedule = schedule_of(times_ns, speed=speed, rounds=rounds_)
@@ -115,7 +115,7 @@ def test_what_is_no_speed_is_refused(text: str) -> None:
         parse_speed(text)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.lists(st.integers(-1000, 10**11), min_size=1), st.floats(0.01, 1))
 def test_quantiles_are_within_one_percent_and_the_largest_is_exact(values: list[int], share: float) -> None:
     lateness = LatenessHistogram()

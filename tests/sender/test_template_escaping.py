@@ -129,7 +129,7 @@ def test_a_lone_surrogate_is_refused_with_the_token_and_the_item_it_came_from(co
 @pytest.mark.parametrize("context", ["url", "query", "json", "xml"])
 def test_huge_values_and_ten_thousand_items_come_back_whole(context: Format) -> None:
     template = Template.parse('a={Text1}&{join(items, i, "[{i.sku}]", "&")}&<')
-    long = '\U0001f600"&<%' * 100_000
+    long = '\U0001f600"&<%' * 20_000
     items = [{"sku": f"{number} &"} for number in range(10_000)]
 
     data = template.render({"Text1": long}, context=context, items=items, known=["Text1", "*.sku"])

@@ -120,6 +120,73 @@ class TakesTheSameFiguresForADuplicate(Partner):
             await super().record(values)
 
 
+class OverwritesWhatOthersBooked(Books):
+    """Reads an action's figures, adds, waits for the disk, and writes them back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.totals: dict[str, dict[str, str]] = {}
+
+    async def record(self, values: Values) -> None:
+        if self.ledger.knows(values):
+            return
+        self.ledger.book(values)
+        before = self.totals.get(values["action_id"], {})
+        await asyncio.sleep(0.003)
+        self.totals[values["action_id"]] = {
+            figure: str(Decimal(before.get(figure, "0")) + Decimal(values[f"delta_{figure}"]))
+            for figure in ("payout", "amount")
+        }
+
+    async def probe(self, request: web.Request) -> web.Response:
+        asked = request.query["id"]
+        shown = self.ledger.shown(asked)
+        for entry in shown["actions"].values():
+            entry.update(self.totals.get(asked, {}))
+        return web.json_response(shown)
+
+
+class SkipsWhatPaysNothing(Partner):
+    async def record(self, values: Values) -> None:
+        if Decimal(values["payout"]) or values["status"] == "REVERSED":
+            await super().record(values)
+
+
+class KeepsTheEndOfAnId(Partner):
+    async def record(self, values: Values) -> None:
+        await super().record({**values, "action_id": values["action_id"].rpartition(".")[2]})
+
+    async def probe(self, request: web.Request) -> web.Response:
+        asked = request.query["id"]
+        found = self.ledger.shown(asked.rpartition(".")[2])["actions"]
+        return web.json_response({"actions": dict.fromkeys([asked] if found else [], *found.values())})
+
+
+class SwallowsItsErrors(Partner):
+    """Its tables hold no text beyond Latin-1; the error is logged, and that is that."""
+
+    async def record(self, values: Values) -> None:
+        try:
+            str(values).encode("latin-1")
+        except UnicodeEncodeError:
+            return
+        await super().record(values)
+
+
+class PutsOffWhatItCannotPlace(Partner):
+    """Right: what begins where nothing ended yet may come again."""
+
+    async def record(self, values: Values) -> None:
+        payout, amount, payout_delta, amount_delta = (
+            Decimal(values[name]) for name in ("payout", "amount", "delta_payout", "delta_amount")
+        )
+        moves = self.ledger.moves.get(values["action_id"], {})
+        ends = {(Decimal(0), Decimal(0)), *((move[2], move[3]) for move in moves)}
+        if (payout - payout_delta, amount - amount_delta) not in ends:
+            raise web.HTTPServiceUnavailable
+        await super().record(values)
+
+
 class CountsInFloats(Books):
     class ledger_of(Sums):  # noqa: N801  it stands for a value
         def total(self, action_id: str, figure: str) -> str:
@@ -200,9 +267,20 @@ class RecordsHalves(Partner):
 
 
 class RefusesDuplicates(Books):
+    """Right: by the sources nothing is lost when what is known is refused."""
+
     async def record(self, values: Values) -> None:
         if self.ledger.knows(values):
             raise web.HTTPConflict
+        await super().record(values)
+
+
+class CrashesOnDuplicates(Books):
+    """The error of its unique key is nobody's to catch."""
+
+    async def record(self, values: Values) -> None:
+        if self.ledger.knows(values):
+            raise web.HTTPInternalServerError
         await super().record(values)
 
 

@@ -199,6 +199,8 @@ def _run_command() -> NoReturn:
 def main() -> None:
     """Serve; in a child, be the command."""
     listener = socket.socket(fileno=int(sys.argv[1]))
+    # What a shell runs in the background ignores it, and so would every command that is to be stopped by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     _import_the_kit()
     # A child neither looks through what is everybody's nor, by that, copies it.
     gc.collect()

@@ -195,7 +195,8 @@ class Books:
         self.ledgers[event.values["ActionId"]] = ledger
         return Reply(True, "answered 200")
 
-    async def recorded(self, action_id: str) -> Recorded | None:
+    async def recorded(self, action_id: str, wanted: object = None) -> Recorded | None:
+        _ = wanted
         ledger = self.ledgers.get(action_id)
         return None if ledger is None else read_probe({"actions": {action_id: ledger.record()}}, action_id)
 

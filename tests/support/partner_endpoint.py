@@ -18,6 +18,7 @@ from aiohttp import web
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.catalogue import CASES
 from postback_conformance.suite.endpoint import Endpoint
+from postback_conformance.suite.patience import Patience
 from postback_conformance.suite.probe import probe_at
 from postback_conformance.suite.reporting import select_cases
 from postback_conformance.suite.running import run_suite
@@ -264,7 +265,11 @@ def conform(
     async def run(url: str) -> tuple[Verdict, ...]:
         endpoint = Endpoint(url=url, restart=restart)
         look = probe_at(url.replace("/postback", "/probe")) if probe else None
-        bench = Bench(endpoint, notification, probe=look, seed=seed, max_examples=max_examples, quick=True)
+        # Nobody here books later than it answers.
+        patience = Patience(pauses_s=())
+        bench = Bench(
+            endpoint, notification, probe=look, seed=seed, max_examples=max_examples, quick=True, patience=patience
+        )
         async with bench:
             return (await run_suite(select_cases(CASES, only=only, skip=skip), bench)).verdicts
 

@@ -12,7 +12,7 @@ from postback_conformance.reports.report import LEVELS
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.case_file import CaseFile, encode_case_file, file_name
-from postback_conformance.suite.state import LedgerFail
+from postback_conformance.suite.playing import LedgerFail
 from postback_conformance.verdict import Fail, Level
 from postback_sender.notification import NotificationSource, parse_notification
 

@@ -14,7 +14,7 @@ import msgspec
 from postback_conformance.cli.delivery_report import DeliveryReport, delivery_progress, show_retry_plan
 from postback_conformance.cli.events_input import read_events_file
 from postback_conformance.cli.generating import generate_and_tell, keep_hypothesis_out_of_here
-from postback_conformance.cli.interruption import stopped_by_ctrl_c
+from postback_conformance.cli.interruption import stopped_by_signals
 from postback_conformance.cli.terminal import Format, counted, say
 from postback_conformance.cli.unknown_names import UnknownNames
 from postback_conformance.errors import ConformanceError, SelectionError
@@ -101,6 +101,7 @@ def deliver(order: Order, output: Format) -> int:
             earlier = (await outbox.counts())["waiting"]
             if earlier:
                 say(f"waiting in {order.outbox} from an earlier run, and sent, too: {counted(earlier, 'postback')}")
+                await _tell_cut_off(outbox)
             accepted = await accept(sender)
             if not earlier + accepted:
                 raise SelectionError(_nothing_to_send(order, settings))
@@ -112,6 +113,12 @@ def deliver(order: Order, output: Format) -> int:
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(run())
+
+
+async def _tell_cut_off(outbox: Outbox) -> None:
+    """Say what may arrive twice, since nobody saw whether it had arrived."""
+    if isinstance(outbox, SqliteOutbox) and (cut_off := await outbox.last_cut_off()):
+        say(f"cut off when their sender ended, so the endpoint may have them already: {counted(cut_off, 'postback')}")
 
 
 def _sender(order: Order, settings: Notification, outbox: Outbox, clock: Clock, report: DeliveryReport) -> Sender:
@@ -213,8 +220,8 @@ def _elsewhere(waiting: Sequence[tuple[str, str, int]]) -> str:
 
 
 async def _deliver(sender: Sender, report: DeliveryReport, *, total: int) -> None:
-    """Deliver with a progress bar; Ctrl-C finishes what is in flight and leaves the rest, a second one cuts it."""
-    with delivery_progress() as progress, stopped_by_ctrl_c(stop=sender.stop, cut=sender.cut):
+    """Deliver with a progress bar; Ctrl-C or SIGTERM lets what is in flight end, a second one cuts it."""
+    with delivery_progress() as progress, stopped_by_signals(stop=sender.stop, cut=sender.cut):
         task = progress.add_task("sending", total=total, failed=0)
         async for delivery in sender.deliver():
             report.ended(delivery)

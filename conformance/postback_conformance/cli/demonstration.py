@@ -36,9 +36,9 @@ _TEST = '''"""Written by `postback demo`: a receiver and a sender, as fixtures. 
 
 
 def test_every_event_arrives(postback_receiver, postback_sender):
-    deliveries = postback_sender.send({notification}, to=postback_receiver.url, count=5, seed=1)
+    deliveries = postback_sender.send({notification}, to=postback_receiver.url, count=3, seed=1)
 
-    assert len(postback_receiver.wait_for_count(5)) == len(deliveries) == 5
+    assert len(postback_receiver.wait_for_count(3)) == len(deliveries) == 3
 '''
 
 

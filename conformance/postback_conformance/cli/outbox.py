@@ -27,6 +27,8 @@ DEFAULT_OUTBOX = Path(".postback/outbox.sqlite")
 
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
 _MEBIBYTE = 1024**2
+# The outcome of an attempt that has none yet, or that nobody saw.
+_UNFINISHED = "unfinished"
 
 
 class _StateOption(StrEnum):
@@ -104,13 +106,27 @@ def _log(
 ) -> None:
     """Show every attempt of one entry: when, how long after the one before, and its outcome.
 
-    One that was cut off (Ctrl-C twice, or a kill) counts as no retry; after a kill, the next command that works on the
-    outbox puts it into the log.
+    One that was cut off (Ctrl-C twice, or a kill) counts as no retry. One without an end is under way, or a kill cut it
+    off; then the next command that works on the outbox puts it into the log.
     """
     file = OutboxFile(outbox)
     with _nothing_there():
+        unfinished = file.unfinished(entry_id)
         entry = file.entry(entry_id)
-    rows = _log_rows(file.log(entry_id))
+    attempts = file.log(entry_id)
+    # It may have ended by now.
+    if unfinished is not None and (unfinished.round, unfinished.number) not in {(a.round, a.number) for a in attempts}:
+        attempts.append(
+            LoggedAttempt(
+                round=unfinished.round,
+                number=unfinished.number,
+                started_at_ns=unfinished.started_at_ns,
+                finished_at_ns=None,
+                failure=_UNFINISHED,
+                detail="under way, or cut off by a kill",
+            )
+        )
+    rows = _log_rows(attempts)
     if format is Format.JSON:
         for row in rows:
             put_json(row)

@@ -12,7 +12,7 @@ import msgspec
 
 from postback_conformance.capture_filter import parse_filter
 from postback_conformance.cli.delivery_report import delivery_progress
-from postback_conformance.cli.interruption import stopped_by_ctrl_c
+from postback_conformance.cli.interruption import stopped_by_signals
 from postback_conformance.cli.terminal import Format, counted, put_json, put_text, say
 from postback_conformance.cli.trust import advice
 from postback_conformance.errors import ConformanceError, SelectionError
@@ -162,7 +162,7 @@ def _warn(plan: _Plan) -> None:
 
 
 async def _run(plan: _Plan, order: Order, tally: "_Tally") -> None:
-    """Send with a progress bar; Ctrl-C finishes what is in flight and leaves the rest unsent, a second one cuts it."""
+    """Send with a progress bar; Ctrl-C or SIGTERM lets what is in flight end, a second one cuts it."""
     clock = SystemClock()
     connections = Connections(
         Timeouts(total_ns=plan.timeout_ns),
@@ -177,7 +177,7 @@ async def _run(plan: _Plan, order: Order, tally: "_Tally") -> None:
         changes=plan.changes,
         concurrency=plan.concurrency,
     )
-    with delivery_progress() as progress, stopped_by_ctrl_c(stop=replayer.stop, cut=replayer.cut):
+    with delivery_progress() as progress, stopped_by_signals(stop=replayer.stop, cut=replayer.cut):
         bar = progress.add_task("replaying", total=len(plan.schedule), failed=0)
 
         def take(replayed: Replayed) -> None:

@@ -1,18 +1,19 @@
 """Whatever an endpoint is made of, put on a socket: what it is is told by how it looks."""
 
 import inspect
-import shlex
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pkgutil import resolve_name
 from typing import Literal, TypeAlias, cast, get_args
 
+from postback_conformance.hosting.command_host import Command, started
 from postback_conformance.hosting.hosted import Hosted, HostingError
 
 AppKind: TypeAlias = Literal["url", "aiohttp", "asgi", "wsgi", "command"]
 
 _EXPECTED = (
-    "expected a URL, module:name, an aiohttp application, an ASGI or WSGI callable, or a command as a list of texts"
+    "expected a URL, module:name, an aiohttp application, an ASGI or WSGI callable, or a command: a list of texts, or "
+    "Command([...], env=..., cwd=...)"
 )
 
 
@@ -21,14 +22,12 @@ def hosted(
     *,
     path: str = "/",
     kind: AppKind | None = None,
-    environment: Mapping[str, str] | None = None,
-    folder: str | None = None,
 ) -> AbstractContextManager[Hosted]:
     """Put an endpoint on a socket of this machine for as long as the `with` block lasts; a URL is taken as it is.
 
     `path` is where postbacks go, unless the app is a URL. `kind` says what the app is where its looks mislead.
-    `environment` and `folder` are those a command runs in. `module:name` is imported; a text with blanks is a command.
-    Raises `HostingError`.
+    `module:name` is imported; a text with blanks is a command, and so is a list of texts or, with an environment and a
+    folder of its own, a `Command`. Raises `HostingError`.
     """
     if kind is not None and kind not in get_args(AppKind):
         raise HostingError(f"expected one of {', '.join(get_args(AppKind))}, got {kind!r}")
@@ -38,10 +37,7 @@ def hosted(
     if chosen == "url":
         return _as_it_is(str(app))
     if chosen == "command":
-        from postback_conformance.hosting.command_host import started  # noqa: PLC0415  each host only when used
-
-        command = shlex.split(app) if isinstance(app, str) else cast("Sequence[str]", app)
-        return started(command, path=path, environment=environment, folder=folder)
+        return started(app if isinstance(app, Command) else Command(cast("Sequence[str] | str", app)), path=path)
     return _in_this_process(app, chosen, path)
 
 
@@ -49,6 +45,8 @@ def kind_of(app: object) -> AppKind:
     """Return what an app is, or raise `HostingError`."""
     if isinstance(app, str):
         return "url" if "://" in app else "command"
+    if isinstance(app, Command):
+        return "command"
     if isinstance(app, list | tuple):
         parts = cast("Sequence[object]", app)
         if parts and all(isinstance(part, str) for part in parts):

@@ -1,16 +1,19 @@
 """Starts the endpoint under test as a program of its own, and waits until it listens."""
 
 import asyncio
-import contextlib
 import os
+import shlex
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Final
+
+import msgspec
 
 from postback_conformance.hosting.hosted import ENDS_WITHIN_S, LOOPBACK, STARTS_WITHIN_S, Hosted, HostingError
 from postback_conformance.printable import printable
@@ -19,33 +22,38 @@ PORT_PLACE: Final = "{port}"
 
 _LOOKS_EVERY_S: Final = 0.02
 _TOLD_BYTES: Final = 2000
+_LONGEST_QUOTE: Final = 200
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A program that is the endpoint: its words, what it finds in its environment besides ours, and its folder.
+
+    The words are a list, or one text that is split as a shell splits it. `{port}` in a word, or in a value of `env`, is
+    the port it is to listen on, on 127.0.0.1. `cwd` is the folder of whoever starts it unless given.
+    """
+
+    words: Sequence[str] | str
+    env: Mapping[str, str] = {}
+    cwd: str | os.PathLike[str] | None = None
 
 
 @contextmanager
 def started(
-    command: Sequence[str],
-    *,
-    path: str = "/",
-    port: int = 0,
-    environment: Mapping[str, str] | None = None,
-    folder: str | None = None,
-    starts_within_s: float = STARTS_WITHIN_S,
+    command: Command, *, path: str = "/", port: int = 0, starts_within_s: float = STARTS_WITHIN_S
 ) -> Generator[Hosted]:
     """Run a command for as long as the block lasts; gives its endpoint once it listens, which can be restarted.
 
-    `{port}` in the command is the port it is to listen on, on 127.0.0.1, and so is the environment's PORT; more may be
-    added to the `environment`. Raises `HostingError`, with the end of what it printed, for one that ends or never
-    listens.
+    Raises `HostingError` for one without a place for the port, and, with the end of what it printed, for one that ends
+    or never listens.
     """
-    with tempfile.TemporaryFile() as output:
-        program = _Program(
-            command,
-            port=port or _free_port(),
-            environment=environment or {},
-            folder=folder,
-            starts_within_s=starts_within_s,
-            output=output,
+    words = _words(command)
+    if not any(PORT_PLACE in text for text in (*words, *command.env.values())):
+        raise HostingError(
+            f"the endpoint's command {shlex.join(words)[:_LONGEST_QUOTE]} does not say where it takes its port: "
+            f'write {PORT_PLACE} there, or Command([...], env={{"PORT": "{PORT_PLACE}"}}) if that is the environment'
         )
+    with tempfile.TemporaryFile() as output:
+        program = _Program(command, port=port or _free_port(), starts_within_s=starts_within_s, output=output)
         program.start()
         try:
             yield Hosted(url=f"http://{LOOPBACK}:{program.port}{path}", restart=program.restart)
@@ -54,20 +62,12 @@ def started(
 
 
 class _Program:
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        port: int,
-        environment: Mapping[str, str],
-        folder: str | None,
-        starts_within_s: float,
-        output: IO[bytes],
-    ) -> None:
+    def __init__(self, command: Command, *, port: int, starts_within_s: float, output: IO[bytes]) -> None:
         self.port = port
-        self._command = [part.replace(PORT_PLACE, str(port)) for part in command]
-        self._environment = {**os.environ, "PORT": str(port), **environment}
-        self._folder = folder
+        self._command = [part.replace(PORT_PLACE, str(port)) for part in _words(command)]
+        told = {name: value.replace(PORT_PLACE, str(port)) for name, value in command.env.items()}
+        self._environment = {**os.environ, **told}
+        self._folder = command.cwd
         self._starts_within_s = starts_within_s
         self._output = output
         self._process: subprocess.Popen[bytes] | None = None
@@ -117,12 +117,12 @@ class _Program:
     def _wait_until_it_listens(self, process: subprocess.Popen[bytes]) -> None:
         until = time.monotonic() + self._starts_within_s
         while process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1):
+            if _listens(self.port):
                 return
             if time.monotonic() > until:
                 raise HostingError(
                     f"the endpoint's command does not listen on {LOOPBACK}:{self.port} after "
-                    f"{self._starts_within_s:g} s; write {PORT_PLACE} where it takes its port{self._told()}"
+                    f"{self._starts_within_s:g} s{self._told()}"
                 )
             time.sleep(_LOOKS_EVERY_S)
         raise HostingError(f"the endpoint's command ended with exit code {process.returncode}{self._told()}")
@@ -134,8 +134,27 @@ class _Program:
         return f"; it printed:\n{printable(text, keep=chr(10))}" if text else ""
 
 
+def _words(command: Command) -> Sequence[str]:
+    if not isinstance(command.words, str):
+        return command.words
+    try:
+        return shlex.split(command.words)
+    except ValueError as error:
+        raise HostingError(f"the endpoint's command {command.words[:_LONGEST_QUOTE]}: {error}") from None
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1) as connection:
+        if connection.getsockname() != connection.getpeername():
+            return True
+        # A port that nobody listens on may be chosen for the connection's own end, which is then at both ends. A reset
+        # leaves the port free.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return False
+
+
 def _send_to_all(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, sign)
 
 

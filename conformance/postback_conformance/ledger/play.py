@@ -4,7 +4,8 @@ A postback that is answered with an error though nobody can tell yet where its u
 next one: an endpoint may well put off what it cannot place. Any other error is a difference by itself.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
@@ -46,8 +47,11 @@ class Partner(Protocol):
         """Send the postback of an event and return a reply for each; see `Send`."""
         ...
 
-    async def recorded(self, action_id: str) -> Record | None:
-        """Return what the probe tells of an action, None for nothing; whatever it raises is the probe's."""
+    async def recorded(self, action_id: str, wanted: Callable[[Record | None], bool]) -> Record | None:
+        """Return what the probe tells of an action, None for nothing; whatever it raises is the probe's.
+
+        What is not as `wanted` may be looked at again, where an endpoint books later than it answers.
+        """
         ...
 
     async def restart(self) -> None:
@@ -171,9 +175,10 @@ class Play:
     async def _compare(self, keys: Iterable[str]) -> None:
         found: list[Difference] = []
         for key in keys:
-            record = await self._partner.recorded(key)
             wanted = self.expected(key)
-            found += differences(key, wanted, record, self._arrivals[key])
+            compared = partial(differences, key, wanted, arrivals=self._arrivals[key])
+            record = await self._partner.recorded(key, partial(_is_right, compared))
+            found += compared(record)
             self.compared += is_comparable(wanted, record)
             for why in wanted.why:
                 self.undecided[why] = self.undecided.get(why, 0) + 1
@@ -192,3 +197,7 @@ async def play(notification: Notification, partner: Partner, steps: Sequence[Ste
         await run.take(step)
     await run.end()
     return run
+
+
+def _is_right(compared: Callable[[Record | None], Sequence[Difference]], record: Record | None) -> bool:
+    return not compared(record)

@@ -27,8 +27,16 @@ class Shortened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def with_fresh_ids(steps: Sequence[Step], fresh: FreshId) -> tuple[Step, ...]:
-    """Return the steps about new actions, each action under one new id."""
-    known = {key: fresh(key) for step in steps if isinstance(step, Send) and (key := event_key(step.event))}
+    """Return the steps about new actions, each action under one new id; ids that end alike do so again."""
+    known: dict[str, str] = {}
+    ends: dict[str, str] = {}
+    for key in {event_key(step.event): None for step in steps if isinstance(step, Send) and event_key(step.event)}:
+        start, dot, end = key.rpartition(".")
+        if end not in ends:
+            known[key] = fresh(key)
+            ends[end] = known[key].rpartition(".")[2]
+        else:
+            known[key] = f"{start}{dot}{ends[end]}"
 
     def renamed(step: Send) -> Send:
         ids = {name: known[event_key(step.event)] for name in _KEYS if step.event.values.get(name)}

@@ -63,7 +63,8 @@ def curl_lines(steps: Sequence[Step], shown: Notification, url: str, *, reveal: 
     """
     parts = urlsplit(url)
     to = Destination.parse(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
-    lines: list[str] = []
+    ids = ", ".join(sorted(_actions(steps[:MOST_TOLD])))
+    lines = [f"# The endpoint knows {ids} by now: to begin from nothing, write another id in its place.\n"]
     for number, step in enumerate(steps[:MOST_TOLD], 1):
         if isinstance(step, Restart):
             lines.append(f"# {number}. now start the endpoint anew\n")
@@ -73,7 +74,9 @@ def curl_lines(steps: Sequence[Step], shown: Notification, url: str, *, reveal: 
         if step.lost:
             lines.append(f"# {number}. twice: the first answer was lost\n{command}{command}")
         elif step.at_once > 1:
-            lines.append(f"# {number}. {step.at_once} times at the same moment\n{command}")
+            times = " ".join(map(str, range(1, step.at_once + 1)))
+            lines.append(f"# {number}. {step.at_once} times at the same moment\n")
+            lines.append(f"for _ in {times}; do\n{command.rstrip()} &\ndone; wait\n")
         else:
             lines.append(f"# {number}.\n{command}")
     return "".join(lines)

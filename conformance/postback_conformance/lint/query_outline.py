@@ -125,10 +125,13 @@ def _letters(flat: FlatText, begun: int, raw: re.Pattern[str]) -> Iterator[Findi
             replacement = "" if _is_layout(flat.text, first, beyond) else quote(letters, safe="", errors="replace")
             advice = f"write {replacement}" if replacement else "remove it"
             is_secret = flat.is_secret(first, beyond)
+            # Editors write one at the end of every file.
+            ends = not replacement and beyond == len(flat.text) and letters.endswith("\n")
+            why = "becomes the end of the last value" if ends else "cannot stand in a query as it is"
             yield flat.finding(
                 kinds.RAW_CHARACTER,
                 first,
-                message=f"{SHOWN if is_secret else repr(letters[:20])} cannot stand in a query as it is",
+                message=f"{SHOWN if is_secret else repr(letters[:20])} {why}",
                 advice="percent-encode it" if is_secret else advice,
                 edits=[flat.edit(first, beyond, replacement)],
             )

@@ -1,10 +1,8 @@
 """The endpoint suite as tests: one item for each case."""
 
-import shlex
-from collections.abc import Callable, Iterator
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
 import msgspec
 import pytest
@@ -14,7 +12,6 @@ from postback_conformance.driving import run_on_a_thread
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.hosting.hosted import Hosted
 from postback_conformance.judge import Judgement
-from postback_conformance.ledger.story import curl_lines, told
 from postback_conformance.pytest_plugin.asked import (
     Given,
     Told,
@@ -30,38 +27,23 @@ from postback_conformance.pytest_plugin.asked import (
     told_of,
 )
 from postback_conformance.pytest_plugin.endpoint_under_test import probe_of
-from postback_conformance.reports.formats import ReportFormat, written
+from postback_conformance.selection import CASE, select
 from postback_conformance.suite.bench import DEFAULT_EXAMPLES, Bench
 from postback_conformance.suite.case import Case
-from postback_conformance.suite.case_file import (
-    MAX_BYTES,
-    CaseFile,
-    case_of,
-    decode_case_file,
-    encode_case_file,
-    file_name,
-)
 from postback_conformance.suite.catalogue import CASES
 from postback_conformance.suite.endpoint import Endpoint
-from postback_conformance.suite.once_more import commands
+from postback_conformance.suite.playing import LedgerFail
 from postback_conformance.suite.probe import Probe
-from postback_conformance.suite.reporting import select_cases, suite_report
 from postback_conformance.suite.running import run_suite
-from postback_conformance.suite.state import LedgerFail
 from postback_conformance.verdict import Fail, Level, Verdict
 from postback_sender import SenderError
-from postback_sender.notification import parse_notification
+
+if TYPE_CHECKING:
+    from postback_conformance.pytest_plugin.again import Again
 
 FailOn: TypeAlias = Literal["must", "should", "info"]
 
 _LEVELS: Final[tuple[Level, ...]] = ("MUST", "SHOULD", "INFO")
-
-
-class Again(msgspec.Struct, frozen=True, kw_only=True):
-    """A case file that is run again."""
-
-    case: Case
-    file: CaseFile
 
 
 def case_ids(item: pytest.Function) -> list[str]:
@@ -70,9 +52,9 @@ def case_ids(item: pytest.Function) -> list[str]:
     try:
         _settings(config)
         if file := replay(config):
-            return [again(file).case.id]
+            return [_again(file).case.id]
         only = several(config, "only") or selected_by(item, "only")
-        chosen = select_cases(CASES, only=only, skip=[*several(config, "skip"), *selected_by(item, "skip")])
+        chosen = select(CASES, CASE, only=only, skip=[*several(config, "skip"), *selected_by(item, "skip")])
     except (pytest.UsageError, SelectionError) as error:
         # The one that pytest shows without a traceback of its own.
         raise pytest.Collector.CollectError(f"postback: {error}") from None
@@ -85,7 +67,7 @@ def asked_case(
     """Return the case of a test, as everything that is asked for has it."""
     item: pytest.Item = request.node
     config = request.config
-    known = again(file) if (file := replay(config)) else None
+    known = _again(file) if (file := replay(config)) else None
     given = known.file.notification if known else given_to(item, notification)
     if given is None:
         pytest.fail(
@@ -97,7 +79,7 @@ def asked_case(
     if known:
         settings = replace(settings, seed=known.file.seed, max_examples=known.file.max_examples, quick=False)
     try:
-        told_by, looked_at = told_of(given, folders(item)), probe_of(config, probe)
+        told_by, looked_at = told_of(given, folders(item)), probe_of(config, probe, hosted.url)
     except (SenderError, ConformanceError) as error:
         raise pytest.fail.Exception(in_pytest(str(error)), pytrace=False) from None
     return PostbackCase(
@@ -109,6 +91,12 @@ def asked_case(
         # As record_property does, which warns where JUnit's stricter schema knows no properties of a test.
         record=lambda name, value: item.user_properties.append((name, value)),
     )
+
+
+def _again(path: Path) -> "Again":
+    from postback_conformance.pytest_plugin.again import again  # noqa: PLC0415  few runs are of a case file
+
+    return again(path)
 
 
 def _settings(config: pytest.Config) -> "Settings":
@@ -127,18 +115,6 @@ def _settings(config: pytest.Config) -> "Settings":
 def case_named(case_id: str) -> Case:
     """Return the case of an id."""
     return next(case for case in CASES if case.id == case_id)
-
-
-def again(path: Path) -> Again:
-    """Return the case of a file; one that cannot be read or run is an error of usage."""
-    try:
-        with path.open("rb") as opened:
-            file = decode_case_file(opened.read(MAX_BYTES + 1), name=str(path))
-        return Again(case=case_of(file, CASES, name=str(path)), file=file)
-    except (ConformanceError, SenderError) as error:
-        raise pytest.UsageError(f"--postback-replay: {error}") from None
-    except OSError as error:
-        raise pytest.UsageError(f"--postback-replay: {path}: {error.strerror}; expected a case file") from None
 
 
 def failing_levels(least: str, *, strict: bool) -> tuple[Level, ...]:
@@ -200,7 +176,20 @@ class PostbackCase:
         self._record("postback_outcome", deciding.outcome)
         self._record("postback_seed", bench.seed)
         if fatal:
-            pytest.fail("\n".join(self._lines(judgement, bench)), pytrace=False)
+            # Reports, stories and case files are loaded by the first failure.
+            from postback_conformance.pytest_plugin.failing import Failed, failure  # noqa: PLC0415
+
+            failed = Failed(
+                case=self.case,
+                judgement=judgement,
+                bench=bench,
+                told=self._told,
+                url=self._endpoint.url,
+                ledger=self._ledger,
+                failing=self._settings.failing,
+                folder=self._settings.folder,
+            )
+            pytest.fail(failure(failed), pytrace=False)
         if bad:
             pytest.xfail(f"{deciding.level} {deciding.outcome}: {deciding.message}")
         if deciding.outcome == "not_applicable":
@@ -220,38 +209,3 @@ class PostbackCase:
 
     def _ended(self, _case: Case, _verdicts: tuple[Verdict, ...], failures: tuple[Fail, ...]) -> None:
         self._ledger = next((one for one in failures if isinstance(one, LedgerFail)), None)
-
-    def _lines(self, judgement: Judgement, bench: Bench) -> Iterator[str]:
-        report = suite_report(judgement, [self.case], bench, failing=self._settings.failing)
-        yield written(report, ReportFormat.TEXT, version=version("postback-kit")).decode().strip()
-        story = ""
-        if self._ledger is not None:
-            # What comes from the environment stays the name of a variable.
-            shown = self._told.notification
-            if self._told.source is not None:
-                shown = parse_notification(self._told.source, None)
-            story = told(self._ledger.steps, self._ledger.error.found, shown)
-            yield f"\nThe story:\n{story}\n\n{curl_lines(self._ledger.steps, shown, self._endpoint.url).rstrip()}"
-        told_already = {self.id} if self._ledger is not None else ()
-        yield from commands(judgement, bench, told_already)
-        yield f"\nseed {bench.seed}: run it again with --postback-seed={bench.seed}"
-        if path := self._kept(bench, story):
-            # An endpoint that was hosted for the test is gone by then, and its URL with it.
-            yield f"or with --postback-replay={path}, or `postback conform URL --replay {path}`"
-
-    def _kept(self, bench: Bench, story: str) -> str:
-        """Keep the case in a file, and return its path as a shell takes it; "" where there is none."""
-        if self._told.source is None or self._settings.folder is None:
-            return ""
-        file = CaseFile(
-            case=self.id,
-            seed=bench.seed,
-            max_examples=bench.max_examples,
-            notification=self._told.source,
-            steps=self._ledger.steps if self._ledger is not None else (),
-            story=story,
-        )
-        path = self._settings.folder / file_name(file)
-        path.write_bytes(encode_case_file(file))
-        here = Path.cwd()
-        return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))

@@ -5,7 +5,8 @@ import inspect
 import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import ExitStack, contextmanager
-from typing import cast
+from typing import Final, cast
+from urllib.parse import urljoin
 
 import pytest
 
@@ -20,6 +21,8 @@ from postback_sender.delivery.origin import split_url
 from postback_sender.delivery.target import check_target
 
 Restart = Callable[[], Awaitable[None]]
+
+_A_PROBE: Final = 'expected a path at the endpoint ("/probe"), a URL, module:function or a function'
 
 
 @contextmanager
@@ -37,15 +40,19 @@ def listening(config: pytest.Config, app: object, path: str, restart: object) ->
         yield endpoint if given is None else Hosted(url=endpoint.url, restart=given)
 
 
-def probe_of(config: pytest.Config, given: object) -> Probe | None:
-    """Return the probe: a URL, `module:function`, or a function; None for none."""
+def probe_of(config: pytest.Config, given: object, url: str) -> Probe | None:
+    """Return the probe: a path at the endpoint's URL, a URL, `module:function`, or a function; None for none."""
     if given is None:
         return None
     if isinstance(given, str):
+        if given.startswith("/"):
+            given = urljoin(url, given)
+        elif not all(given.partition(":")):
+            raise ConformanceError(f"postback_probe: {_A_PROBE}, got {given!r:.100}")
         _let_modules_lie_here(config, given)
         return probe_at(given, allowed_hosts=several(config, "allow-host"))
     if not callable(given):
-        raise ConformanceError(f"postback_probe: expected a URL, module:function or a function, got {given!r:.100}")
+        raise ConformanceError(f"postback_probe: {_A_PROBE}, got {given!r:.100}")
     return CallableProbe(cast("ProbeFunction", given))
 
 

@@ -118,9 +118,9 @@ def own_template(report: Report) -> str:
     if not caused:
         return ""
     if caused == sum(group.count for group in groups):
-        what = "All of them are" if caused > 1 else "It is"
+        what = "All findings are" if caused > 1 else "The finding is"
     else:
-        what = f"{caused} of them {'are' if caused > 1 else 'is'}"
+        what = f"{caused} of the findings {'are' if caused > 1 else 'is'}"
     return f"{what} the notification's own doing: its template, which the sender only filled in."
 
 

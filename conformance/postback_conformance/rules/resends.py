@@ -167,10 +167,12 @@ class Resends:
             succeeded=succeeded,
             is_unclear=succeeded is None or (before is not None and not is_first and before.is_unclear),
         )
-        for remembered in (self._seen, self._latest):
-            if len(remembered) > MAX_REMEMBERED:
-                remembered.popitem(last=False)
-                self.forgotten += remembered is self._seen
+        if len(self._seen) > MAX_REMEMBERED:
+            self._seen.popitem(last=False)
+            self.forgotten += 1
+            # Of an action whose latest request is forgotten, nothing that is remembered was the latest.
+            while (oldest := next(iter(self._latest))) != action and self._latest[oldest] not in self._seen:
+                del self._latest[oldest]
         if before is None:
             return None
         return Resend(

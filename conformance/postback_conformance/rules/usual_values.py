@@ -50,13 +50,18 @@ class UsualValues:
 
     def _match(self, evidence: Evidence) -> re.Match[str] | None:
         told, items = evidence.texts, evidence.item_texts if self._fields else ()
+        told_of_items = 0
         if items is None:
             return None
         try:
             texts = [*self._texts_of(told)]
             for item in items:
                 texts += self._texts_of_item(item)
+                told_of_items += len(item)
         except KeyError:
+            return None
+        # What is read by names may tell more than the template's places do.
+        if len(told) + told_of_items != len(texts):
             return None
         # Each with a NUL after it. One inside a value would make two of it.
         texts.append("")

@@ -67,9 +67,11 @@ def _unreplaced(evidence: Evidence, found: re.Match[bytes], place: str, where: W
             captures=(evidence.capture.id,),
         )
     # The partner's own link, or a name, may hold such a word: then it stands within another value.
-    if evidence.texts.get(found[1].decode(), token) != token:
+    texts = evidence.texts
+    own = texts.get(found[1].decode())
+    if own != token and (own is not None or any(token in text for text in texts.values())):
         return Inconclusive(
-            why=f"{token} stands in the {place}, and its own place holds a value: it may be part of another one",
+            why=f"{token} stands in the {place}, and not in its own place: it may be part of another value",
             captures=(evidence.capture.id,),
         )
     fail = Fail(
@@ -185,15 +187,19 @@ def _double_encoded(evidence: Evidence, value: Value, token_type: TokenType) -> 
     if escape is None and (text.isascii() or not (escape := _TWICE_UTF8.search(text))):
         return None
     return Inconclusive(
-        why=f"the value of {{{value.name}}} holds {printable(escape[0])!r}: encoded twice, or the value itself says so",
+        why=f"{_called(value)} holds '{printable(escape[0])}': encoded twice, or the value itself says so",
         captures=(evidence.capture.id,),
     )
+
+
+def _called(value: Value) -> str:
+    return f"the {value.name} of an item" if value.of_item else f"the value of {{{value.name}}}"
 
 
 def _encoded_twice(evidence: Evidence, value: Value, what: str) -> Fail:
     shown = value.text[:_SHOWN_LETTERS]
     return Fail(
-        message=f"the value of {{{value.name}}} was encoded twice: read once, it still holds {what}",
+        message=f"{_called(value)} was encoded twice: read once, it still holds {what}",
         expected=printable(unquote(shown)),
         actual=printable(shown),
         captures=(evidence.capture.id,),
@@ -213,11 +219,11 @@ def _null_word(evidence: Evidence, value: Value, token_type: TokenType) -> Outco
         return NotApplicable(why="NaN stands where JSON has none, of which body.json.non-finite tells")
     if token_type == "text":
         return Inconclusive(
-            why=f"the value of {{{value.name}}} is {text!r}: a word for nothing, or a text that says so",
+            why=f"{_called(value)} is {text!r}: a word for nothing, or a text that says so",
             captures=(evidence.capture.id,),
         )
     return Fail(
-        message=f"the value of {{{value.name}}} is {text!r}, a program's word for nothing",
+        message=f"{_called(value)} is {text!r}, a program's word for nothing",
         expected=f"a value ({token_type}), or nothing at all",
         actual=text,
         captures=(evidence.capture.id,),
@@ -228,10 +234,13 @@ def _null_word(evidence: Evidence, value: Value, token_type: TokenType) -> Outco
 def _unescaped(evidence: Evidence) -> Outcome | None:
     if not evidence.is_as_its_templates and (raw := raw_value_at_fault(evidence)):
         return _told(evidence, raw)
-    if "+" not in evidence.capture.target and evidence.notification.body_format != "query":
+    has_form = evidence.notification.body_format == "query"
+    if "+" not in evidence.capture.target and not has_form:
         return _held_or_untold(evidence)
     for name, text in evidence.texts.items():
-        if len(text) <= _LONGEST_DATE and _BLANK_IN_OFFSET.fullmatch(text):
+        is_found = len(text) <= _LONGEST_DATE and _BLANK_IN_OFFSET.fullmatch(text)
+        # Elsewhere than in a query a + is a +, and a blank was sent as one.
+        if is_found and (has_form or evidence.values[name].in_target):
             return Fail(
                 message=f"the + in {{{name}}} is not encoded: in a query it stands for a blank",
                 expected=text.replace(" ", "%2B"),

@@ -60,11 +60,7 @@ class _Values:
         # Asked by every rule about forms, so that a call for each would count.
         if not (usual.have_form if usual.latest is evidence else usual.look_at(evidence)):
             return self._all_outcomes(evidence, evidence.items if self._fields else ())
-        texts = evidence.texts
-        for name in self._tokens:
-            if texts[name]:
-                return None
-        return None if self._has_any_of_items(evidence) else _NO_VALUE
+        return None if self._has_any(evidence) else _NO_VALUE
 
     def _told_elsewhere(self, evidence: Evidence, name: str, text: str) -> Outcome | None:
         """Return which other rule tells of a value, or why nobody can, None when this one has to."""
@@ -78,12 +74,16 @@ class _Values:
         # In a free text such a word may be meant.
         return _NULL if is_null_word(text) and name not in self._free else None
 
-    def _has_any_of_items(self, evidence: Evidence) -> bool:
+    def _has_any(self, evidence: Evidence) -> bool:
+        texts = evidence.texts
+        for name in self._tokens:
+            if texts[name]:
+                return True
         return any(item[name] for name in self._fields for item in evidence.item_texts or ())
 
-    def _all_outcomes(self, evidence: Evidence, items: _Items | None) -> tuple[Outcome, ...] | None:
+    def _all_outcomes(self, evidence: Evidence, items: _Items | None) -> Outcome | tuple[Outcome, ...] | None:
         outcomes = (*self._outcomes(evidence), *self._outcomes_of_items(evidence, items))
-        return outcomes or None
+        return outcomes or (None if self._has_any(evidence) else _NO_VALUE)
 
     def _outcomes(self, evidence: Evidence) -> Iterator[Outcome]:
         values = evidence.values

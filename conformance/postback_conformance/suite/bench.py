@@ -15,7 +15,15 @@ from postback_conformance.generation import generate
 from postback_conformance.redaction import redacted_target
 from postback_conformance.suite.endpoint import Endpoint
 from postback_conformance.suite.kept_senders import KeptSenders, Way
-from postback_conformance.suite.probe import CallableProbe, Probe, ProbeError, Recorded, UrlProbe
+from postback_conformance.suite.patience import Patience
+from postback_conformance.suite.probe import (
+    CallableProbe,
+    Probe,
+    ProbeError,
+    ProbeHangsError,
+    Recorded,
+    UrlProbe,
+)
 from postback_conformance.suite.proxy import Proxy, ProxyFault
 from postback_conformance.suite.sent import Sent, capture_of_request, sent_by_delivery, sent_raw
 from postback_receiver import Capture
@@ -41,6 +49,8 @@ QUICK_EXAMPLES: Final = 5
 _MOST_CAPTURES: Final = 2000
 # Head and all; a capture has less than this of a body.
 _MOST_KEPT_BYTES: Final = 512 * 1024
+# Each costs as long as a probe may take.
+_MOST_HANGS: Final = 3
 _ZONE: Final = timezone(timedelta(hours=3))
 _CAMPAIGN: Final = 25619
 # The day of the documented example, as ids count days.
@@ -65,6 +75,7 @@ class Bench:
         max_examples: int = DEFAULT_EXAMPLES,
         quick: bool = False,
         clock: Clock | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.notification = replace(
@@ -81,6 +92,8 @@ class Bench:
         self.clock = clock or SystemClock()
         self._captures: deque[tuple[str, Callable[[], Capture]]] = deque(maxlen=_MOST_CAPTURES)
         self._sent = 0
+        self._probe_hung = 0
+        self._patience = patience or Patience()
         self._senders = KeptSenders(endpoint, self.notification, self.clock)
         self._losing: Proxy | None = None
         self._started_at = datetime.fromtimestamp(self.clock.now_ns() / NANOSECONDS_PER_SECOND, UTC)
@@ -214,11 +227,24 @@ class Bench:
 
     # Looking
 
-    async def recorded(self, action_id: str) -> Recorded | None:
-        """Return what the endpoint recorded of an action, by the probe; raises `ProbeError`."""
+    async def recorded(
+        self, action_id: str, *, wanted: Callable[[Recorded | None], bool] | None = None
+    ) -> Recorded | None:
+        """Return what the endpoint recorded of an action, by the probe; raises `ProbeError`.
+
+        What is not as `wanted` is looked at again for a while: there are endpoints that answer first, and book soon.
+        """
         if self.probe is None:
             raise ProbeError("no probe was handed in; the case has to say that it needs one")
-        return await self.probe.recorded(action_id)
+        if self._probe_hung == _MOST_HANGS:
+            raise ProbeHangsError(f"the probe gave no answer {_MOST_HANGS} times, and is not asked any more")
+        try:
+            recorded = await self._patience.look(partial(self.probe.recorded, action_id), wanted)
+        except ProbeHangsError:
+            self._probe_hung += 1
+            raise
+        self._probe_hung = 0
+        return recorded
 
     async def restart(self) -> None:
         """Restart the endpoint; the case has to say that it needs this."""

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from postback_conformance.errors import ConformanceError
 from postback_conformance.ledger.step import MOST_AT_ONCE, Restart, Send, Step
 from postback_conformance.suite.case import Case
-from postback_conformance.suite.state import run_steps
+from postback_conformance.suite.playing import run_steps
 from postback_sender.event import decode_event, encode_event
 from postback_sender.notification import NotificationSource, parse_notification
 from postback_sender.settings_table import did_you_mean

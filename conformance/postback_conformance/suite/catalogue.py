@@ -2,9 +2,16 @@
 
 from typing import Final
 
-from postback_conformance.suite import accepts, latency, recovery, rejects, state
+from postback_conformance.suite import accepts, http_ways, kept, latency, life_cycles, recovery, rejects, state
 from postback_conformance.suite.case import Case, case_catalogue
 
 CASES: Final[tuple[Case, ...]] = case_catalogue(
-    accepts.CASES, rejects.CASES, state.CASES, latency.CASES, recovery.CASES
+    accepts.CASES,
+    kept.CASES,
+    http_ways.CASES,
+    rejects.CASES,
+    state.CASES,
+    life_cycles.CASES,
+    latency.CASES,
+    recovery.CASES,
 )

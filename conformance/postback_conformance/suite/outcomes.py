@@ -1,12 +1,19 @@
 """What an answer means for a case: it had to be accepted, it had to be refused, or the endpoint had to survive."""
 
 from collections.abc import Mapping
+from typing import Final
 
+from postback_conformance.held_tokens import held_names, tells_of_actions
 from postback_conformance.readings import read_json, xml_fault
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.sent import Sent
 from postback_conformance.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
 from postback_sender import Event, Notification, Postback
+
+_RECORD: Final = (
+    "Answer 503 when recording fails: where an error is only logged, an accepted postback is lost. If it was recorded, "
+    "see that the probe looks where the endpoint writes."
+)
 
 
 def must_accept(sent: Sent, what: str) -> Outcome:
@@ -14,6 +21,37 @@ def must_accept(sent: Sent, what: str) -> Outcome:
     if sent.accepted:
         return PASS
     return _fail(sent, f"{what} was not accepted: {sent.told}", "an answer that means success")
+
+
+async def must_take(bench: Bench, event: Event, sent: Sent, what: str) -> Outcome:
+    """Return what it means that the postback of an event was answered so: with a probe, it also has to be recorded."""
+    action_id = event.values.get("ActionId", "")
+    if not sent.accepted or bench.probe is None or not action_id or unknown_actions(bench):
+        return must_accept(sent, what)
+    if await bench.recorded(action_id, wanted=is_there) is not None:
+        return PASS
+    return Fail(
+        message=f"{what} was accepted and not recorded: it will not be sent again, and nobody knows",
+        expected=f"the action {action_id} recorded",
+        actual="nothing",
+        captures=sent.captures,
+        fix=_RECORD,
+    )
+
+
+def is_there(recorded: object) -> bool:
+    """Tell whether anything was recorded of an action."""
+    return recorded is not None
+
+
+def unknown_actions(bench: Bench) -> str:
+    """Return why no endpoint can tell which action a postback is about, "" when it can."""
+    notification = bench.notification
+    if not tells_of_actions(notification):
+        return f"{notification.event} tells of no action"
+    if "ActionId" not in held_names(notification):
+        return "the templates leave {ActionId} out, without which no postback can be told to belong to an action"
+    return ""
 
 
 def must_refuse(sent: Sent, what: str) -> Outcome:
@@ -63,7 +101,7 @@ async def accepted_each(bench: Bench, events: Mapping[str, Event]) -> list[Outco
             outcomes.append(NotApplicable(why=f"{what}: {fault}"))
             continue
         (sent,) = await bench.send([event])
-        outcomes.append(must_accept(sent, what))
+        outcomes.append(await must_take(bench, event, sent, what))
         # Waiting for an answer to each of many takes longer than anybody waits.
         if not sent.is_answered:
             break

@@ -1,7 +1,8 @@
 """The endpoint on a bench, as the ledger's model wants to see it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from postback_conformance.ledger.comparing import Record
 from postback_conformance.ledger.play import Reply
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.probe import Recorded
@@ -28,9 +29,9 @@ class BenchPartner:
             sent = await self._bench.send(events, concurrency=at_once)
         return [self._reply(one) for one in sent]
 
-    async def recorded(self, action_id: str) -> Recorded | None:
+    async def recorded(self, action_id: str, wanted: Callable[[Record | None], bool]) -> Recorded | None:
         """Return what the probe tells; raises `ProbeError`."""
-        return await self._bench.recorded(action_id)
+        return await self._bench.recorded(action_id, wanted=wanted)
 
     async def restart(self) -> None:
         """Start the endpoint anew."""

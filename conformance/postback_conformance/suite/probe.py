@@ -15,6 +15,7 @@ from postback_conformance.suite.calling_thread import CallingThread
 from postback_sender.clock import Clock, SystemClock
 from postback_sender.delivery.connections import Connections
 from postback_sender.delivery.origin import split_url
+from postback_sender.delivery.retry import Failure
 from postback_sender.delivery.target import check_target
 from postback_sender.delivery.timeouts import Timeouts
 from postback_sender.quantities import NANOSECONDS_PER_SECOND, format_duration
@@ -30,6 +31,10 @@ _DEFAULT_LIMIT_NS: Final = 5 * NANOSECONDS_PER_SECOND
 
 class ProbeError(ConformanceError):
     """A probe that raises, hangs or returns what is no answer to what was asked. The endpoint is not blamed for it."""
+
+
+class ProbeHangsError(ProbeError):
+    """A probe that gave no answer in time."""
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,7 +108,7 @@ class CallableProbe:
                     answer = await cast("Awaitable[object]", answer)
         except Exception as error:
             if limit.expired():
-                raise ProbeError(f"the probe gave no answer within {format_duration(self._limit_ns)}") from None
+                raise ProbeHangsError(f"the probe gave no answer within {format_duration(self._limit_ns)}") from None
             raise ProbeError(f"the probe failed: {_told(error)}") from error
         try:
             return read_probe(answer, action_id)
@@ -143,9 +148,14 @@ class UrlProbe:
         lines = [f"GET {target} HTTP/1.1", f"Host: {authority}", "Accept: application/json"]
         if authorization is not None:
             lines.append(f"Authorization: {authorization}")
-        answer = await self._connections.exchange(origin, "\r\n".join((*lines, "\r\n")).encode(), "GET")
+        request = "\r\n".join((*lines, "\r\n")).encode()
+        answer = await self._connections.exchange(origin, request, "GET")
+        if answer.failure is Failure.CONNECTION:
+            # The connection was kept, and the endpoint has closed it meanwhile; looking twice changes nothing.
+            answer = await self._connections.exchange(origin, request, "GET")
         if answer.failure is not None:
-            raise ProbeError(f"the probe gave no answer: {answer.failure}: {answer.detail}")
+            error = ProbeHangsError if answer.failure is Failure.TIMEOUT else ProbeError
+            raise error(f"the probe gave no answer: {answer.failure}: {answer.detail}")
         if answer.status == 404:
             return None
         if answer.status != 200:

@@ -266,7 +266,9 @@ class DeliveryRun:
         if not isinstance(step, Delivered | GiveUp):
             return None
         self._postbacks.ended(entry)
-        attempts = await attempts_of(entry, self._outbox, self._wall_offset_ns) if entry.attempts else (attempt,)
+        attempts = await attempts_of(entry, self._outbox, self._wall_offset_ns) if entry.attempts else ()
+        # Its log is gone if somebody purged what has ended this very moment.
+        attempts = attempts or (attempt,)
         return Delivery(postback=leaving.postback, attempts=attempts, outcome=step)
 
     async def _give_up(self, entry: Entry, end: GiveUp) -> Delivery:
@@ -325,17 +327,22 @@ class DeliveryRun:
 
 async def attempts_of(entry: Entry, outbox: Outbox, wall_offset_ns: int) -> tuple[Attempt, ...]:
     """Return what was tried with an entry in this round, as its outbox has it."""
-    return tuple(
-        Attempt(
+    attempts: list[Attempt] = []
+    uncounted = 0
+    for logged in await outbox.log(entry.id):
+        if logged.round != entry.round:
+            continue
+        # What nobody saw the end of took no time that anybody knows of.
+        finished_at_ns = logged.started_at_ns if logged.finished_at_ns is None else logged.finished_at_ns
+        attempt = Attempt(
             number=logged.number,
             started_ns=logged.started_at_ns - wall_offset_ns,
-            # What nobody saw the end of took no time that anybody knows of.
-            finished_ns=(logged.started_at_ns if logged.finished_at_ns is None else logged.finished_at_ns)
-            - wall_offset_ns,
+            finished_ns=finished_at_ns - wall_offset_ns,
             failure=Failure(logged.failure) if logged.failure else None,
             status=logged.status,
             detail=logged.detail,
+            uncounted=uncounted,
         )
-        for logged in await outbox.log(entry.id)
-        if logged.round == entry.round
-    )
+        attempts.append(attempt)
+        uncounted += logged.is_cut_off
+    return tuple(attempts)

@@ -10,9 +10,9 @@ from typing import Final, cast
 import msgspec
 
 from postback_sender.outbox import sqlite_schema as schema
-from postback_sender.outbox.entry import STATES, Entry, LoggedAttempt, State, storable_number
+from postback_sender.outbox.entry import STATES, Begun, Entry, LoggedAttempt, State, storable_number
 from postback_sender.outbox.errors import EntryLookupError
-from postback_sender.outbox.lock import OutboxLock
+from postback_sender.outbox.lock import OutboxLock, under_way
 from postback_sender.outbox.sqlite_file import (
     explain,
     open_for_reading,
@@ -81,6 +81,16 @@ class OutboxFile:
         """Return every attempt of an entry, of all rounds, the oldest first."""
         with outbox_errors(self._path), closing(open_for_reading(self._path)) as connection:
             return [schema.stored_attempt(row) for row in connection.execute(schema.SELECT_LOG, (entry_id,))]
+
+    def unfinished(self, entry_id: int) -> Begun | None:
+        """Return the attempt of an entry that has left and is not in its log: under way, or cut off by a kill."""
+        # Before the entry is read: what ends in between does not seem to be under way.
+        begun = under_way(self._path)
+        entry = self.entry(entry_id)
+        if entry.state != "waiting":
+            return None
+        wanted = (entry.id, entry.round, entry.attempts + 1)
+        return next((one for one in begun if (one.entry_id, one.round, one.number) == wanted), None)
 
     def counts(self) -> Mapping[State, int]:
         """Return how many entries there are in each state; states without any are 0."""
@@ -202,6 +212,7 @@ def _listed(row: tuple[*schema.EntryRow, int, str, str, str, str | None]) -> Lis
         due_ns=entry.due_ns,
         id=entry.id,
         attempts=entry.attempts,
+        cut_off=entry.cut_off,
         round=entry.round,
         state=schema.state_name(state),
         notification=notification,

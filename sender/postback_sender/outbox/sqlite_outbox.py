@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 
+from postback_sender.delivery.retry import Failure
 from postback_sender.notification import NotificationSource
 from postback_sender.outbox import sqlite_schema as schema
 from postback_sender.outbox.claims import Claims
@@ -142,6 +143,11 @@ class SqliteOutbox:
         self._commits.check_open()
         # Beside the commits: it reads every entry, and nothing that is to be kept should wait for that.
         return await asyncio.to_thread(self._count)
+
+    async def last_cut_off(self) -> int:
+        """Return how many wait whose last attempt was cut off: their endpoint may have them already."""
+        self._commits.check_open()
+        return await asyncio.to_thread(self._count_last_cut_off)
 
     async def log(self, entry_id: int) -> list[LoggedAttempt]:
         return await self._commits.submit(self._log, entry_id)
@@ -307,6 +313,11 @@ class SqliteOutbox:
             for state, number in connection.execute(schema.COUNT_STATES, self._lane_key):
                 counts[schema.state_name(state)] += number
         return counts
+
+    def _count_last_cut_off(self) -> int:
+        with outbox_errors(self._path), closing(open_for_reading(self._path)) as connection:
+            (count,) = connection.execute(schema.COUNT_LAST_CUT_OFF, (*self._lane_key, Failure.CUT_OFF)).fetchone()
+        return int(count)
 
 
 class _Batch(NamedTuple):

@@ -180,13 +180,24 @@ COUNT_STATES: Final = (
     "SELECT state, count(*) FROM entry WHERE lane = (SELECT id FROM lane WHERE notification = ? AND target_digest = ?) "
     "AND state > 0 GROUP BY state"
 )
+# Those that wait and were under way when their sender ended; its last parameter is that failure.
+COUNT_LAST_CUT_OFF: Final = """
+    SELECT count(*) FROM entry
+    JOIN attempt ON attempt.entry = entry.id AND attempt.round = entry.round AND number = attempts
+    WHERE lane = (SELECT id FROM lane WHERE notification = ? AND target_digest = ?)
+        AND state IN (1, 2) AND cut_off > 0 AND failure = ?
+"""
 SELECT_LOG: Final = """
     SELECT number, started_at_ns, finished_at_ns, failure, status, detail, round FROM attempt
     WHERE entry = ? ORDER BY round, number
 """
 
+# Counted from the log, which files of older versions have as well.
 SELECT_LISTED: Final = """
-    SELECT entry.id, key, due_ns, attempts, 0, round, line, state, reason, notification, target, (
+    SELECT entry.id, key, due_ns, attempts, (
+        SELECT count(*) FROM attempt
+        WHERE attempt.entry = entry.id AND attempt.round = entry.round AND failure = 'cut off'
+    ), round, line, state, reason, notification, target, (
         SELECT trim(failure || ' ' || coalesce(status, '')) FROM attempt
         WHERE entry = entry.id AND failure <> '' ORDER BY round DESC, number DESC LIMIT 1
     )
