@@ -18,7 +18,7 @@ from itertools import count, islice
 from typing import Any
 
 from postback_conformance.demo import demo_sources
-from postback_conformance.judge import Judge
+from postback_conformance.judging.judge import Judge
 from postback_conformance.rules import RULES
 from postback_receiver import Answer, Capture
 from postback_sender import Event, example_event, parse_notification

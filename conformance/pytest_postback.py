@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from postback_conformance.judge import Judgement
+    from postback_conformance.judging.judge import Judgement
     from postback_conformance.pytest_plugin.asked import Given
     from postback_conformance.pytest_plugin.making import MadeReceiver
     from postback_conformance.testing import EventSender, Hosted, PostbackCase

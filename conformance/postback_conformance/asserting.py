@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from postback_conformance.judge import Judgement, judge
-from postback_conformance.places import place_of
-from postback_conformance.rule import Profile
+from postback_conformance.judging.judge import Judgement, judge
+from postback_conformance.judging.places import place_of
+from postback_conformance.judging.rule import Profile
+from postback_conformance.judging.selection import select
+from postback_conformance.judging.verdict import Level, Verdict
 from postback_conformance.rules import RULES
-from postback_conformance.selection import select
-from postback_conformance.verdict import Level, Verdict
 from postback_receiver import Capture
 from postback_sender.notification import Notification
 from postback_sender.notification_file import load_notification

@@ -11,13 +11,13 @@ from importlib.resources import files
 
 import msgspec
 
-from postback_conformance.generation import generate
-from postback_conformance.judge import Judgement, judge
+from postback_conformance.captured.traffic import notifications_of, pack_source
+from postback_conformance.generating.generation import generate
+from postback_conformance.judging.judge import Judgement, judge
+from postback_conformance.judging.verdict import Verdict
 from postback_conformance.reports.timeline import Timeline, Timelines
 from postback_conformance.rules import RULES
 from postback_conformance.strategies import lifecycles, wire_texts
-from postback_conformance.traffic import notifications_of, pack_source
-from postback_conformance.verdict import Verdict
 from postback_receiver import CaptureServer, CaptureStore, Endpoint, Reply, ReplyScript, same_request
 from postback_sender import Delivery, Event, NotificationSource, Sender, parse_notification
 from postback_sender.delivery.policy import Delivered

@@ -13,12 +13,12 @@ from typing import TypeVar, cast
 
 from msgspec.structs import replace
 
-from postback_conformance.action_strategies import events as any_events
-from postback_conformance.action_strategies import lifecycles
 from postback_conformance.errors import SelectionError
-from postback_conformance.generation import draw_endlessly
-from postback_conformance.own_tokens import with_own_tokens
-from postback_conformance.wire_dates import instant
+from postback_conformance.generating.action_strategies import events as any_events
+from postback_conformance.generating.action_strategies import lifecycles
+from postback_conformance.generating.generation import draw_endlessly
+from postback_conformance.generating.own_tokens import with_own_tokens
+from postback_conformance.judging.wire_dates import instant
 from postback_receiver import new_event_loop
 from postback_sender import Delivery, Event, Notification, Sender
 from postback_sender.notification_file import load_notification

@@ -8,13 +8,13 @@
 With Hypothesis' own way for types, nothing has to be imported but the type: `st.from_type(Action)`.
 """
 
-from postback_conformance.action_strategies import actions, events, items, lifecycles
-from postback_conformance.capture_strategies import captures
-from postback_conformance.fault_strategies import fault_scripts, faults
+from postback_conformance.generating.action_strategies import actions, events, items, lifecycles
+from postback_conformance.generating.capture_strategies import captures
+from postback_conformance.generating.fault_strategies import fault_scripts, faults
+from postback_conformance.generating.notification_strategies import notification_sources, notifications
+from postback_conformance.generating.template_strategies import templates
+from postback_conformance.generating.wire_strategies import wire_texts
 from postback_conformance.hypothesis_types import register
-from postback_conformance.notification_strategies import notification_sources, notifications
-from postback_conformance.template_strategies import templates
-from postback_conformance.wire_strategies import wire_texts
 
 __all__ = [
     "actions",

@@ -10,8 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from command_line import Run, Start
+from postback_conformance.captured.traffic import pack_source
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
-from postback_conformance.traffic import pack_source
 from postback_receiver import Capture, SqliteStore, capture_to_line
 from postback_sender import NotificationSource
 

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from command_line import PATIENCE_S, Outcome, Run, environment, start
+from postback_conformance.captured.traffic import is_store_begun, open_traffic
 from postback_conformance.cli.demonstration import this_command
-from postback_conformance.traffic import is_store_begun, open_traffic
 
 # Such a name must not break the test file that is written, nor the commands that are printed.
 FOLDER = """.postback/it's "here\""""

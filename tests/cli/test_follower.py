@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from postback_conformance.captured.traffic import pack_source
 from postback_conformance.cli.following import Follower
 from postback_conformance.errors import TrafficError
-from postback_conformance.following import PATIENCE_NS, Following
-from postback_conformance.judge import Judges, Notifications
+from postback_conformance.judging.following import PATIENCE_NS, Following
+from postback_conformance.judging.judge import Judges, Notifications
+from postback_conformance.judging.selection import find_rule
 from postback_conformance.reports.timeline import Timelines
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, capture
-from postback_conformance.selection import find_rule
-from postback_conformance.traffic import pack_source
 from postback_receiver import Capture, CaptureReader, Retention, SqliteStore, open_store
 from postback_sender.notification import NotificationSource
 

@@ -33,7 +33,7 @@ from postback_conformance.cli.receiving import receiving
 from postback_conformance.cli.serving import serve
 from postback_conformance.cli.supervising import RESTART_DELAYS_S, how_it_ended, restart_delay_s
 from postback_conformance.errors import ConformanceError
-from postback_conformance.receiver_file import (
+from postback_conformance.receiving.receiver_file import (
     ForwardFile,
     ReceiverSource,
     TlsFile,

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from postback_conformance.cli.listen_settings import ListenSettings, ReplyFlags, exposures, why_no_relay
 from postback_conformance.cli.worker_link import to_frame
-from postback_conformance.receiver_file import ForwardFile, ReceiverSource, parse_receiver_file
+from postback_conformance.receiving.receiver_file import ForwardFile, ReceiverSource, parse_receiver_file
 from postback_receiver import Capture
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 -- nothing is bound to it

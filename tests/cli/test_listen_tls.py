@@ -11,7 +11,7 @@ import trustme
 from postback_conformance.cli.listen_settings import ListenSettings
 from postback_conformance.cli.operation_log import TextLog
 from postback_conformance.cli.receiving import Reception, receiving
-from postback_conformance.receiver_file import load_receiver_file
+from postback_conformance.receiving.receiver_file import load_receiver_file
 from postback_receiver import Capture
 
 

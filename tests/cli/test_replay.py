@@ -15,8 +15,8 @@ import trustme
 from msgspec.structs import replace
 
 from command_line import PATIENCE_S, Outcome, Run, Start
+from postback_conformance.captured.traffic import pack_source
 from postback_conformance.rules.examples import capture
-from postback_conformance.traffic import pack_source
 from postback_receiver import Capture, Receiver, Reply, SqliteStore, capture_to_line, write_har
 from postback_sender import NotificationSource
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from command_line import Run
-from postback_conformance.token_pages import markdown_page, sections
+from postback_conformance.explaining.token_pages import markdown_page, sections
 from postback_sender import NotificationSource, parse_notification
 from postback_sender.tokens import CATALOGUE, EVENT_KINDS, Catalogue, Kind, Token
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 
 import pytest
 
-from postback_conformance.judge import judge
+from postback_conformance.judging.judge import judge
+from postback_conformance.judging.selection import find_rule
+from postback_conformance.judging.verdict import Verdict
 from postback_conformance.rules import RULES
-from postback_conformance.selection import find_rule
-from postback_conformance.verdict import Verdict
 from postback_receiver import Capture
 from postback_sender.notification import Notification, NotificationSource, parse_notification
 

@@ -14,9 +14,9 @@ from hypothesis.errors import InvalidArgument
 from hypothesis.strategies import SearchStrategy
 
 from postback_conformance import strategies
-from postback_conformance.fault_text import parse_fault
-from postback_conformance.generation import generate
+from postback_conformance.generating.generation import generate
 from postback_conformance.hypothesis_types import TYPES
+from postback_conformance.receiving.fault_text import parse_fault
 from postback_conformance.strategies import (
     captures,
     events,
@@ -207,7 +207,7 @@ from postback_sender.action import Action
 import inspect, postback_sender.action
 assert "class Action" in inspect.getsource(postback_sender.action)
 assert "postback_conformance.strategies" not in sys.modules
-from postback_conformance.generation import generate
+from postback_conformance.generating.generation import generate
 assert generate(st.from_type(Action), count=2, seed=1)[0].stage
 """
 
@@ -228,7 +228,7 @@ def test_what_notifications_are_drawn_from_is_made_before_the_first_draw(monkeyp
     def too_late(**_: object) -> None:
         raise AssertionError("a template's strategy is made in a draw")
 
-    monkeypatch.setattr("postback_conformance.notification_strategies.templates", too_late)
+    monkeypatch.setattr("postback_conformance.generating.notification_strategies.templates", too_late)
     assert len(generate(drawn, count=20, seed=1)) == 20
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from postback_conformance.captured.traffic import open_traffic
 from postback_conformance.errors import TrafficError
-from postback_conformance.judge import Judgement, judge
+from postback_conformance.judging.judge import Judgement, judge
+from postback_conformance.judging.selection import select
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, QUERY_SETTINGS, XML_SETTINGS, capture
-from postback_conformance.selection import select
-from postback_conformance.traffic import open_traffic
 from postback_receiver import Capture, capture_to_line
 from postback_receiver.har_writing import write_har
 from postback_sender.notification import Notification

@@ -4,11 +4,11 @@ from datetime import date, timedelta
 
 import pytest
 
-from postback_conformance.baseline import MOST_DAYS, read_baseline, written_baseline
 from postback_conformance.errors import SelectionError
-from postback_conformance.judge import Judgement
+from postback_conformance.judging.baseline import MOST_DAYS, read_baseline, written_baseline
+from postback_conformance.judging.judge import Judgement
+from postback_conformance.judging.verdict import OutcomeName, Verdict, Where
 from postback_conformance.rules import RULES
-from postback_conformance.verdict import OutcomeName, Verdict, Where
 from postback_sender.settings_table import NotificationError
 
 TODAY = date(2026, 11, 22)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from postback_conformance.export import ExportCount, ExportFormat, exported
+from postback_conformance.captured.export import ExportCount, ExportFormat, exported
 from postback_conformance.redaction import has_hidden, has_left_out, keyed_hashes, redacted
 from postback_conformance.rules.examples import capture
 from postback_receiver import Answer, Capture, line_to_capture, read_har

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from postback_conformance.capture_filter import all_match, parse_filter, parse_filters, query_of
+from postback_conformance.captured.capture_filter import all_match, parse_filter, parse_filters, query_of
 from postback_conformance.errors import FilterError
 from postback_conformance.rules.examples import capture
 from postback_receiver import Answer

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postback_conformance.departure import Departure
-from postback_conformance.dissection import Dissection, dissect, event_of
-from postback_conformance.explanation import Part, explain
+from postback_conformance.explaining.departure import Departure
+from postback_conformance.explaining.dissection import Dissection, dissect, event_of
+from postback_conformance.explaining.explanation import Part, explain
 from postback_conformance.strategies import events, wire_texts
 from postback_sender import Event, Notification, render_postback
 

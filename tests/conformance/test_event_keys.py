@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from postback_conformance.event_keys import KeyKind, event_keys
+from postback_conformance.judging.event_keys import KeyKind, event_keys
 from postback_receiver import Capture
 from postback_sender import Notification
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postback_conformance.explanation import Part, WrittenValue, explain, pieces
+from postback_conformance.explaining.explanation import Part, WrittenValue, explain, pieces
 from postback_conformance.strategies import events, wire_texts
 from postback_sender import Event, Notification, render_postback
 from postback_sender.template.context import Context

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from postback_conformance.export import ExportCount, ExportFormat, exported
+from postback_conformance.captured.export import ExportCount, ExportFormat, exported
 from postback_conformance.redaction import keyed_hashes
 from postback_conformance.rules.examples import capture
 from postback_receiver import Answer, Capture, Endpoint, MemoryStore, Receiver, Reply, always, line_to_capture, read_har

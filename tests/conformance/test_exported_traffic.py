@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from postback_conformance.judge import judge
+from postback_conformance.judging.judge import judge
+from postback_conformance.judging.verdict import OutcomeName, Verdict
 from postback_conformance.redaction import keyed_hashes, redacted
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import capture
-from postback_conformance.verdict import OutcomeName, Verdict
 from postback_receiver import Capture
 from postback_sender.event import example_event
 from postback_sender.notification import BodyFormat, Notification

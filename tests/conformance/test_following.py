@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from postback_conformance.following import PATIENCE_NS, Following
+from postback_conformance.judging.following import PATIENCE_NS, Following
 from postback_conformance.rules.examples import capture
 from postback_receiver import Capture, Numbered
 

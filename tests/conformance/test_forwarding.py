@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from postback_conformance.forwarding import Forwarded, Forwarder, relayed_reply
+from postback_conformance.receiving.forwarding import Forwarded, Forwarder, relayed_reply
 from postback_receiver import Capture
 from postback_receiver.reply import RelayedReply
 from postback_sender import TargetError

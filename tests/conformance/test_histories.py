@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.histories import MAX_MOVES, Change, Histories, History
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.histories import MAX_MOVES, Change, Histories, History
+from postback_conformance.judging.walks import Move
+from postback_conformance.judging.wire_money import UNITS, money_text, wire_money
 from postback_conformance.rules.examples import capture
-from postback_conformance.walks import Move
-from postback_conformance.wire_money import UNITS, money_text, wire_money
 from postback_sender.notification import Notification
 
 ReadSettings = Callable[[str], Notification]

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.judge import Judge, judge
-from postback_conformance.rule import Rule, StreamCheck, each_capture
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.judge import Judge, judge
+from postback_conformance.judging.rule import Rule, StreamCheck, each_capture
+from postback_conformance.judging.selection import find_rule
+from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicable, Outcome, Pass, Verdict, summary
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
-from postback_conformance.selection import find_rule
-from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome, Pass, Verdict, summary
 from postback_receiver import Capture, Evictions
 from postback_sender.notification import Notification
 

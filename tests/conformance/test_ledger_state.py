@@ -26,6 +26,7 @@ from ledgers import (
     Values,
     settings,
 )
+from postback_conformance.judging.verdict import PASS, Fail, NotApplicable, Outcome
 from postback_conformance.ledger.play import LedgerError
 from postback_conformance.ledger.shortening import with_fresh_ids
 from postback_conformance.ledger.step import Restart, Send
@@ -47,7 +48,6 @@ from postback_conformance.suite.patience import Patience
 from postback_conformance.suite.playing import LedgerFail
 from postback_conformance.suite.probe import CallableProbe, ProbeError
 from postback_conformance.suite.state import CASES as FIXED
-from postback_conformance.verdict import PASS, Fail, NotApplicable, Outcome
 from postback_receiver import new_event_loop
 from postback_sender import example_event
 from postback_sender.event import EventFormatError

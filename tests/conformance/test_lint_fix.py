@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
 from postback_conformance.demo import DOCUMENTED, demo_sources
+from postback_conformance.judging.readings import form_fault, read_json, xml_fault
 from postback_conformance.lint import fix, lint
-from postback_conformance.readings import form_fault, read_json, xml_fault
 from postback_conformance.strategies import events, lifecycles
 from postback_sender import Event, NotificationSource, SenderError, example_event, parse_notification
 from postback_sender.notification import BodyFormat, Notification

@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.following import PATIENCE_NS
-from postback_conformance.judge import Judges
-from postback_conformance.live import MOST_WAITING, LiveJudge
-from postback_conformance.rule import each_capture
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.following import PATIENCE_NS
+from postback_conformance.judging.judge import Judges
+from postback_conformance.judging.live import MOST_WAITING, LiveJudge
+from postback_conformance.judging.rule import each_capture
+from postback_conformance.judging.selection import find_rule
+from postback_conformance.judging.verdict import Fail, Outcome, Verdict
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
-from postback_conformance.selection import find_rule
-from postback_conformance.verdict import Fail, Outcome, Verdict
 from postback_receiver import Capture
 from postback_sender.notification import Notification
 

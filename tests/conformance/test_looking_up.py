@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from postback_conformance.capture_filter import all_match, parse_filter
-from postback_conformance.looking_up import Found, latest
+from postback_conformance.captured.capture_filter import all_match, parse_filter
+from postback_conformance.captured.looking_up import Found, latest
+from postback_conformance.captured.traffic import Traffic
 from postback_conformance.rules.examples import capture
-from postback_conformance.traffic import Traffic
 from postback_receiver import (
     Answer,
     Capture,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from postback_conformance.evidence import Evidence
+from postback_conformance.judging.evidence import Evidence
 from postback_conformance.rules.examples import capture
 from postback_receiver import Capture
 from postback_sender.notification import Notification

@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from postback_conformance.driving import generated_events
-from postback_conformance.generation import generate
+from postback_conformance.generating.generation import generate
 from postback_conformance.strategies import events
 from postback_sender import Event, Notification, NotificationSource, parse_notification
 from postback_sender.tokens import CATALOGUE

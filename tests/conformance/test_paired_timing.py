@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from postback_conformance.driving import EventSender
-from postback_conformance.verdict import Verdict
+from postback_conformance.judging.verdict import Verdict
 from postback_receiver import Capture, Receiver, Reply
 from postback_sender import Event, Notification
 

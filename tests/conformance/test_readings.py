@@ -9,8 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from postback_conformance.printable import printable
-from postback_conformance.readings import (
+from postback_conformance.judging.readings import (
     MAX_DEPTH,
     Fault,
     decoded_body,
@@ -20,6 +19,7 @@ from postback_conformance.readings import (
     xml_document_type,
     xml_fault,
 )
+from postback_conformance.printable import printable
 
 Reading = Callable[[bytes], Fault | None]
 

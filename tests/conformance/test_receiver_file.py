@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from postback_conformance.cli.listen_flags import forward_of
 from postback_conformance.errors import ReceiverFileError
-from postback_conformance.fault_text import parse_fault
-from postback_conformance.receiver_file import (
+from postback_conformance.receiving.fault_text import parse_fault
+from postback_conformance.receiving.receiver_file import (
     ForwardFile,
     ReceiverFile,
     ReceiverSource,
@@ -20,7 +20,7 @@ from postback_conformance.receiver_file import (
     load_receiver_file,
     parse_receiver_file,
 )
-from postback_conformance.reply_tables import ReplyFile
+from postback_conformance.receiving.reply_tables import ReplyFile
 from postback_receiver import (
     Capture,
     Fault,

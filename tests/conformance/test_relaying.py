@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from postback_conformance.cli.receiving import leads_to
-from postback_conformance.forwarding import Forwarded, Forwarder, has_passed
+from postback_conformance.receiving.forwarding import Forwarded, Forwarder, has_passed
 from postback_receiver import Answer, Capture, CaptureServer, CaptureStore, Endpoint, MemoryStore, SqliteStore
 from postback_sender.clock import SystemClock
 

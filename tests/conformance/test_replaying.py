@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from postback_conformance.capture_filter import parse_filter
-from postback_conformance.fresh_ids import IdPlaces, find_ids, fresh_number, with_fresh_ids
-from postback_conformance.replaying import Recorded, compare, freshened, outcome_of, select_captures
+from postback_conformance.captured.capture_filter import parse_filter
+from postback_conformance.captured.fresh_ids import IdPlaces, find_ids, fresh_number, with_fresh_ids
+from postback_conformance.captured.replaying import Recorded, compare, freshened, outcome_of, select_captures
 from postback_conformance.rules.examples import capture
 from postback_conformance.strategies import events
 from postback_receiver import Answer, Capture

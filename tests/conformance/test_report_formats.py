@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from json_schema import Schema
 from official_schemas import official_schema
+from postback_conformance.judging.verdict import Verdict, Where
 from postback_conformance.reports.formats import ReportFormat, written
 from postback_conformance.reports.junit import junit_report
 from postback_conformance.reports.machine import json_report, ndjson_report, report_schema
@@ -21,7 +22,6 @@ from postback_conformance.reports.report import MAX_LISTED, About, Report
 from postback_conformance.reports.sarif import sarif_report
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import capture
-from postback_conformance.verdict import Verdict, Where
 from report_examples import BROKEN, OUTCOMES, hostile_report, report_of, report_on, verdict
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "report.schema.json"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.console import Console
 
-from postback_conformance.baseline import StaleEntry
+from postback_conformance.judging.baseline import StaleEntry
+from postback_conformance.judging.verdict import Verdict, Where
 from postback_conformance.reports.grouping import KINDS, by_action, by_rule, counts_by_kind, grid, headline, kind_of
 from postback_conformance.reports.html import html_report
 from postback_conformance.reports.junit import junit_report
@@ -21,7 +22,6 @@ from postback_conformance.reports.sarif import sarif_report
 from postback_conformance.reports.terminal import terminal_report
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
-from postback_conformance.verdict import Verdict, Where
 from report_examples import BROKEN, HOSTILE_BYTES, HOSTILE_TEXT, OUTCOMES, hostile_report, report_of, report_on, verdict
 
 # Elements and attributes by which a page can ask for something from elsewhere, or run something.

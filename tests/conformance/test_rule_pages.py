@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from postback_conformance.rule import Rule
-from postback_conformance.rule_pages import (
+from postback_conformance.explaining.rule_pages import (
     FAMILIES,
     explanation,
     family_of,
@@ -16,9 +15,10 @@ from postback_conformance.rule_pages import (
     request_text,
     told,
 )
+from postback_conformance.judging.rule import Rule
+from postback_conformance.judging.selection import find_rule
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, capture, example
-from postback_conformance.selection import find_rule
 
 DOCS = Path(__file__).parents[2] / "docs" / "rules"
 

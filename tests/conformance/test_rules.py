@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msgspec.structs import replace
 
-from postback_conformance.generation import generate
-from postback_conformance.judge import judge
-from postback_conformance.rule import PROFILES, Profile, Rule, catalogue
+from postback_conformance.generating.generation import generate
+from postback_conformance.judging.judge import judge
+from postback_conformance.judging.rule import PROFILES, Profile, Rule, catalogue
+from postback_conformance.judging.selection import select
+from postback_conformance.judging.verdict import OutcomeName, Verdict
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, QUERY_SETTINGS, XML_SETTINGS, capture
-from postback_conformance.selection import select
 from postback_conformance.strategies import events
-from postback_conformance.verdict import OutcomeName, Verdict
 from postback_receiver import Answer, Capture
 from postback_sender.event import Event
 from postback_sender.notification import Notification

@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from postback_conformance.judging.verdict import OutcomeName, Verdict
 from postback_conformance.rules.examples import capture
-from postback_conformance.verdict import OutcomeName, Verdict
 from postback_receiver import Capture
 
 JudgedBy = Callable[[str, str, Iterable[Capture]], tuple[Verdict, ...]]

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postback_conformance.judge import judge
+from postback_conformance.judging.judge import judge
+from postback_conformance.judging.selection import select
+from postback_conformance.judging.verdict import OutcomeName, Verdict
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, QUERY_SETTINGS, XML_SETTINGS, capture
-from postback_conformance.selection import select
-from postback_conformance.verdict import OutcomeName, Verdict
 from postback_receiver import Capture
 from postback_sender.notification import Notification
 

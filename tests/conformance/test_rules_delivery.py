@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from postback_conformance.rule import PROFILES
+from postback_conformance.judging.rule import PROFILES
+from postback_conformance.judging.verdict import OutcomeName, Verdict
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
-from postback_conformance.verdict import OutcomeName, Verdict
 from postback_receiver import Answer, Capture
 from postback_sender.quantities import NANOSECONDS_PER_SECOND
 

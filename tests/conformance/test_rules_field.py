@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 import pytest
 from msgspec.structs import replace
 
-from postback_conformance.generation import generate
-from postback_conformance.judge import judge
+from postback_conformance.generating.generation import generate
+from postback_conformance.judging.judge import judge
+from postback_conformance.judging.verdict import OutcomeName, Verdict
 from postback_conformance.rules import field
 from postback_conformance.rules.examples import capture
 from postback_conformance.strategies import events
-from postback_conformance.verdict import OutcomeName, Verdict
 from postback_receiver import Capture
 from postback_sender.event import Event
 from postback_sender.notification import Notification

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 import pytest
 from msgspec.structs import replace
 
+from postback_conformance.judging.verdict import OutcomeName, Verdict
 from postback_conformance.rules.examples import JSON_SETTINGS, QUERY_SETTINGS, capture
-from postback_conformance.verdict import OutcomeName, Verdict
 from postback_receiver import Capture
 
 JudgedBy = Callable[[str, str, Iterable[Capture]], tuple[Verdict, ...]]

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from postback_conformance.demo import NAMES, demo_sources
-from postback_conformance.generation import generate
-from postback_conformance.judge import judge
+from postback_conformance.generating.generation import generate
+from postback_conformance.generating.template_strategies import templates
+from postback_conformance.judging.judge import judge
+from postback_conformance.judging.verdict import OutcomeName, Verdict
+from postback_conformance.judging.wire_money import point_text
 from postback_conformance.rules import action, field, lifecycle
 from postback_conformance.rules.examples import capture
 from postback_conformance.strategies import lifecycles
-from postback_conformance.template_strategies import templates
-from postback_conformance.verdict import OutcomeName, Verdict
-from postback_conformance.wire_money import point_text
 from postback_receiver import Capture, Evictions
 from postback_sender.event import Event
 from postback_sender.notification import BodyFormat, Notification, parse_notification

@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from postback_conformance.asserting import assert_conforms
-from postback_conformance.judge import Judge, judge
+from postback_conformance.captured.traffic import notifications_of, open_traffic, pack_source
+from postback_conformance.judging.judge import Judge, judge
+from postback_conformance.judging.verdict import Verdict
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
-from postback_conformance.traffic import notifications_of, open_traffic, pack_source
-from postback_conformance.verdict import Verdict
 from postback_receiver import Capture, SqliteStore, capture_to_line
 from postback_sender.notification import Notification, NotificationSource
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import strategies as st
 
-from postback_conformance.generation import generate
+from postback_conformance.generating.generation import generate
 from postback_conformance.scenario import MAX_EVENTS, PlannedSend, drafts, plan, read_scenario
 from postback_conformance.scenario.script import KEYS, ActionFile, ItemFile, ScenarioFile, StepFile
 from postback_sender import Notification, encode_event, render_postback

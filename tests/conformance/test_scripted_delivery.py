@@ -6,7 +6,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from postback_conformance.driving import EventSender
-from postback_conformance.receiver_file import load_receiver_file
+from postback_conformance.receiving.receiver_file import load_receiver_file
 from postback_receiver import Receiver
 from postback_sender import Notification, example_event
 from postback_sender.delivery.policy import Delivered

@@ -3,8 +3,8 @@
 import pytest
 
 from postback_conformance.errors import SelectionError
+from postback_conformance.judging.selection import find_rule, select
 from postback_conformance.rules import RULES
-from postback_conformance.selection import find_rule, select
 
 
 def ids(*, only: tuple[str, ...] = (), skip: tuple[str, ...] = ()) -> list[str]:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postback_conformance.readings import PLAIN_JSON, PLAIN_XML, read_json, read_xml
-from postback_conformance.soundness import is_sound
-from postback_conformance.token_values import Reading, value_reader
+from postback_conformance.judging.readings import PLAIN_JSON, PLAIN_XML, read_json, read_xml
+from postback_conformance.judging.soundness import is_sound
+from postback_conformance.judging.token_values import Reading, value_reader
 from postback_sender.template import Format, Template
 
 ITEM = r"""{join(items, i, "\{\"a\": \"{i.a}\"\}")}"""

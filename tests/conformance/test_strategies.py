@@ -17,7 +17,7 @@ from hypothesis.errors import InvalidArgument, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
 from fork_server import PATIENCE_S
-from postback_conformance.generation import generate
+from postback_conformance.generating.generation import generate
 from postback_conformance.strategies import actions, events, items, lifecycles, wire_texts
 from postback_sender.action import MAX_MODIFICATIONS, Action, Item, values
 from postback_sender.event import Event, decode_event, encode_event
@@ -255,7 +255,7 @@ def test_a_strategy_that_rejects_everything_is_reported() -> None:
 
 DIGEST = """
 import hashlib
-from postback_conformance.generation import generate
+from postback_conformance.generating.generation import generate
 from postback_conformance.strategies import events, lifecycles
 from postback_sender.event import encode_event
 drawn = [*generate(events(), count=15, seed=2026), *sum(generate(lifecycles(), count=10, seed=2026), [])]

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from partner_endpoint import JSON_SETTINGS
 from postback_conformance.errors import SelectionError
+from postback_conformance.judging.verdict import Outcome, Verdict
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case, case_catalogue
 from postback_conformance.suite.catalogue import CASES
@@ -21,7 +22,6 @@ from postback_conformance.suite.facts import OURS
 from postback_conformance.suite.probe import CallableProbe, Probe, ProbeError, ProbeFunction, probe_at, read_probe
 from postback_conformance.suite.reporting import select_cases
 from postback_conformance.suite.running import run_suite
-from postback_conformance.verdict import Outcome, Verdict
 from postback_receiver.tls import make_tls
 from postback_sender.delivery.timeouts import Timeouts
 from postback_sender.notification import Notification, NotificationSource, parse_notification

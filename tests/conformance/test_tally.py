@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.judge import Judge, judge
-from postback_conformance.rule import Rule, StreamCheck, each_capture
-from postback_conformance.rules import RULES, resends
+from postback_conformance.judging import resends
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.judge import Judge, judge
+from postback_conformance.judging.rule import Rule, StreamCheck, each_capture
+from postback_conformance.judging.selection import find_rule
+from postback_conformance.judging.tally import MAX_FINDINGS, MAX_PLACES
+from postback_conformance.judging.verdict import Fail, NotApplicable, Outcome, Pass, Where, summary
+from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
-from postback_conformance.selection import find_rule
-from postback_conformance.tally import MAX_FINDINGS, MAX_PLACES
-from postback_conformance.verdict import Fail, NotApplicable, Outcome, Pass, Where, summary
 from postback_receiver import Capture
 from postback_sender.notification import Notification
 

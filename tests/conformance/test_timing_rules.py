@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from postback_conformance.judging.verdict import OutcomeName, Verdict
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
-from postback_conformance.verdict import OutcomeName, Verdict
 from postback_receiver import Capture
 from postback_sender.delivery.pacing import Pacer
 from postback_sender.quantities import NANOSECONDS_PER_SECOND, Rate

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 
 from postback_conformance.demo import NAMES, demo_sources
-from postback_conformance.generation import generate
+from postback_conformance.generating.generation import generate
+from postback_conformance.judging.token_values import token_value
 from postback_conformance.rules.examples import capture
 from postback_conformance.strategies import events, wire_texts
-from postback_conformance.token_values import token_value
 from postback_receiver import Capture
 from postback_sender.event import Event
 from postback_sender.notification import Notification, parse_notification

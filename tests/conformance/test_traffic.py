@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from postback_conformance.captured.traffic import notifications_of, open_traffic, pack_source, unpack_source
 from postback_conformance.errors import TrafficError
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
-from postback_conformance.traffic import notifications_of, open_traffic, pack_source, unpack_source
 from postback_receiver import Capture, SqliteStore, StoreError, capture_to_line
 from postback_sender.notification import NotificationSource
 from postback_sender.notification_file import load_notification, read_source

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postback_conformance.walks import NOTHING, Move, Point, is_walk
+from postback_conformance.judging.walks import NOTHING, Move, Point, is_walk
 
 POINTS: tuple[Point, ...] = (NOTHING, (1, 10), (2, 10), (1, 8))
 points = st.sampled_from(POINTS)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from postback_conformance.wanted_answer import Wanted, wanted_answer
+from postback_conformance.receiving.wanted_answer import Wanted, wanted_answer
 from postback_sender import Notification
 from postback_sender.delivery.policy import DeliveryPolicy, judge_answer
 

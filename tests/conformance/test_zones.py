@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from postback_conformance.zones import ZONES, RuleZone, switches, zone_named
+from postback_conformance.generating.zones import ZONES, RuleZone, switches, zone_named
 
 OFFSETS = {
     "Europe/London": ("+00:00", "+01:00"),

@@ -7,7 +7,7 @@ import pytest
 
 from broken_senders import SENDERS
 from networks import BUSY_ONCE, CLEARING, CORRECT, FORM, GET, INQUIRY, JSON, XML, BrokenSender, lives, verdicts_on
-from postback_conformance.generation import generate
+from postback_conformance.generating.generation import generate
 from postback_conformance.strategies import lifecycles, wire_texts
 from postback_sender import Event
 

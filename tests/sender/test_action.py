@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from postback_conformance.zones import ZONES, zone_named
+from postback_conformance.generating.zones import ZONES, zone_named
 from postback_sender.action import (
     MAX_MODIFICATIONS,
     NOTHING,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postback_conformance.zones import ZONES, switches, zone_named
+from postback_conformance.generating.zones import ZONES, switches, zone_named
 from postback_sender.program_time import in_zone, start_of_day, wire_date
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

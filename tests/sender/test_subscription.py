@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from postback_conformance.zones import zone_named
+from postback_conformance.generating.zones import zone_named
 from postback_sender import Event, Notification, NotificationSource, parse_notification
 from postback_sender.subscription import happened_ns, histories, newest, reported
 from postback_sender.tokens import EventKind

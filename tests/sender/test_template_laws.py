@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from postback_conformance.certainty import certainties
+from postback_conformance.generating.template_strategies import templates
+from postback_conformance.judging.certainty import certainties
 from postback_conformance.strategies import events
-from postback_conformance.template_strategies import templates
 from postback_sender import Event, RenderError
 from postback_sender.template import Format, Template, TemplateOptions, TemplateSyntaxError
 from postback_sender.template.matching import Match, Mismatch

@@ -13,9 +13,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from postback_conformance.judge import judge
+from postback_conformance.judging.judge import judge
+from postback_conformance.judging.verdict import Verdict
 from postback_conformance.rules import RULES
-from postback_conformance.verdict import Verdict
 from postback_receiver import Capture, CaptureServer, Endpoint, MemoryStore, Reply, ReplyScript, same_request
 from postback_sender import Event, Notification, Sender, example_event, render_postback
 from postback_sender.action import Conversion, Item, Money, approve, clear, modify, reverse, track

@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 
 from aiohttp import web
 
+from postback_conformance.judging.verdict import Verdict
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.catalogue import CASES
 from postback_conformance.suite.endpoint import Endpoint
@@ -22,7 +23,6 @@ from postback_conformance.suite.patience import Patience
 from postback_conformance.suite.probe import probe_at
 from postback_conformance.suite.reporting import select_cases
 from postback_conformance.suite.running import run_suite
-from postback_conformance.verdict import Verdict
 from postback_sender.notification import NotificationSource, parse_notification
 
 SECRET = "s3cret-of-a-partner"

@@ -5,14 +5,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from postback_conformance.baseline import StaleEntry
-from postback_conformance.judge import Judgement, judge
+from postback_conformance.judging.baseline import StaleEntry
+from postback_conformance.judging.judge import Judgement, judge
+from postback_conformance.judging.verdict import OutcomeName, Verdict, Where
 from postback_conformance.redaction import Hide, hidden
 from postback_conformance.reports.report import About, Report, make_report
 from postback_conformance.reports.timeline import Timelines
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
-from postback_conformance.verdict import OutcomeName, Verdict, Where
 from postback_receiver import Capture
 from postback_sender.notification import Notification, NotificationSource, parse_notification
 

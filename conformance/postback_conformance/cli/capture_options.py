@@ -7,8 +7,8 @@ from typing import Annotated, Final
 
 import typer
 
+from postback_conformance.captured.export import ExportFormat
 from postback_conformance.errors import ConformanceError
-from postback_conformance.export import ExportFormat
 from postback_conformance.redaction import Hide, keyed_hashes
 from postback_receiver.capture_query import MAX_SEARCHED_BYTES
 from postback_sender.replay.request import Destination

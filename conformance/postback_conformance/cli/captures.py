@@ -11,7 +11,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from postback_conformance.capture_filter import parse_filters
+from postback_conformance.captured.capture_filter import parse_filters
+from postback_conformance.captured.export import ExportCount, ExportFormat, exported
+from postback_conformance.captured.looking_up import find, latest
+from postback_conformance.captured.traffic import open_traffic
 from postback_conformance.cli.capture_options import (
     OVERLOOKED,
     CapturesArgument,
@@ -24,12 +27,9 @@ from postback_conformance.cli.capture_options import (
 )
 from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, put_text, say, show
 from postback_conformance.errors import ConformanceError, SelectionError
-from postback_conformance.export import ExportCount, ExportFormat, exported
-from postback_conformance.looking_up import find, latest
+from postback_conformance.judging.readings import decoded_body
 from postback_conformance.printable import printable
-from postback_conformance.readings import decoded_body
 from postback_conformance.redaction import redacted
-from postback_conformance.traffic import open_traffic
 from postback_receiver import Capture, ns_to_iso
 from postback_sender.quantities import format_duration
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from postback_conformance.cli.reporting import write_report
 from postback_conformance.cli.terminal import say
 from postback_conformance.errors import ConformanceError
+from postback_conformance.judging.verdict import Fail, Level
 from postback_conformance.ledger.story import curl_lines, told
 from postback_conformance.reports.report import LEVELS
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.case_file import CaseFile, encode_case_file, file_name
 from postback_conformance.suite.playing import LedgerFail
-from postback_conformance.verdict import Fail, Level
 from postback_sender.notification import NotificationSource, parse_notification
 
 _MOST_STORIES = 5

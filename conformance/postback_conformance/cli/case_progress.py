@@ -10,10 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from postback_conformance.cli.consoles import people
 from postback_conformance.cli.terminal import is_quiet, say
+from postback_conformance.judging.verdict import Verdict
 from postback_conformance.reports.grouping import KINDS, SYMBOLS, kind_of
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.running import NOT_TRIED, Stop
-from postback_conformance.verdict import Verdict
 
 _WIDTH = 32
 

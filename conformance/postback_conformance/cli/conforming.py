@@ -21,7 +21,8 @@ from postback_conformance.cli.reporting import put_report, wanted_reports, write
 from postback_conformance.cli.terminal import counted, say, show
 from postback_conformance.cli.trust import CaFileOption, InsecureOption, trusted
 from postback_conformance.errors import ConformanceError, SelectionError
-from postback_conformance.judge import Judgement
+from postback_conformance.judging.judge import Judgement
+from postback_conformance.judging.verdict import Fail, Level, Verdict
 from postback_conformance.lint.linting import lint_source
 from postback_conformance.redaction import hidden, redacted_target
 from postback_conformance.reports.formats import ReportFormat
@@ -35,7 +36,6 @@ from postback_conformance.suite.probe import Probe, probe_at
 from postback_conformance.suite.reporting import select_cases, suite_report
 from postback_conformance.suite.restarting import restart_by
 from postback_conformance.suite.running import ANSWERS, Stop, run_suite
-from postback_conformance.verdict import Fail, Level, Verdict
 from postback_receiver import new_event_loop
 from postback_sender import TargetError
 from postback_sender.delivery.origin import split_url

@@ -10,19 +10,19 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from postback_conformance.captured.traffic import notifications_of, open_traffic
 from postback_conformance.cli.delivery_report import delivery_progress
 from postback_conformance.cli.generating import keep_hypothesis_out_of_here
 from postback_conformance.cli.reporting import captures_of, write_report
 from postback_conformance.cli.terminal import Format, put, say, show
 from postback_conformance.demo import DOCUMENTED, NAMES, DemoResult, demo_events, demo_sources, run_demo
 from postback_conformance.errors import ConformanceError
+from postback_conformance.judging.verdict import summary
 from postback_conformance.reports.html import html_report
 from postback_conformance.reports.machine import json_report
 from postback_conformance.reports.report import About, make_report
 from postback_conformance.reports.terminal import terminal_report
 from postback_conformance.rules import RULES
-from postback_conformance.traffic import notifications_of, open_traffic
-from postback_conformance.verdict import summary
 from postback_receiver import SqliteStore, new_event_loop
 from postback_sender import Delivery, Event
 from postback_sender.delivery.policy import Delivered

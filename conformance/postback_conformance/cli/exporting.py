@@ -9,7 +9,9 @@ from typing import Annotated, BinaryIO
 import msgspec
 import typer
 
-from postback_conformance.capture_filter import CaptureFilter, all_match, parse_filters, query_of
+from postback_conformance.captured.capture_filter import CaptureFilter, all_match, parse_filters, query_of
+from postback_conformance.captured.export import ExportCount, ExportFormat, exported
+from postback_conformance.captured.traffic import Traffic, open_traffic
 from postback_conformance.cli.capture_options import (
     KEY_VARIABLE,
     OVERLOOKED,
@@ -25,8 +27,6 @@ from postback_conformance.cli.counting import counting
 from postback_conformance.cli.terminal import put, put_text, say
 from postback_conformance.cli.whole_file import written_whole
 from postback_conformance.errors import ConformanceError, SelectionError
-from postback_conformance.export import ExportCount, ExportFormat, exported
-from postback_conformance.traffic import Traffic, open_traffic
 from postback_receiver import Capture, capture_schema
 
 

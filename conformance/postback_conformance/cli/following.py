@@ -8,11 +8,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from postback_conformance.captured.traffic import is_store_begun, notifications_of
 from postback_conformance.cli.terminal import say
-from postback_conformance.following import Following
-from postback_conformance.judge import Judgement, Judges, Notifications
-from postback_conformance.traffic import is_store_begun, notifications_of
-from postback_conformance.verdict import Verdict
+from postback_conformance.judging.following import Following
+from postback_conformance.judging.judge import Judgement, Judges, Notifications
+from postback_conformance.judging.verdict import Verdict
 from postback_receiver import Capture, CaptureReader, Evictions, StoreError, open_store
 
 # Often enough for a person who waits, and seldom enough to cost the receiver nothing.

@@ -9,10 +9,10 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
+from postback_conformance.captured.traffic import open_traffic
 from postback_conformance.cli.counting import counting
 from postback_conformance.cli.terminal import say
 from postback_conformance.errors import ConformanceError, SelectionError
-from postback_conformance.traffic import open_traffic
 from postback_receiver import Capture, CaptureLookupError, SqliteStore, StoreError, capture_to_line
 from postback_receiver.har import is_numbered_by_har
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from postback_conformance.baseline import Baseline, read_baseline, written_baseline
+from postback_conformance.captured.traffic import Traffic, notifications_of, open_traffic
 from postback_conformance.cli.capture_options import RevealOption
 from postback_conformance.cli.following import Follower
 from postback_conformance.cli.reporting import (
@@ -21,9 +21,13 @@ from postback_conformance.cli.reporting import (
 )
 from postback_conformance.cli.terminal import put, say
 from postback_conformance.errors import ConformanceError, SelectionError
-from postback_conformance.evidence import Evidence
-from postback_conformance.judge import Judgement, Judges, Notifications, judge
-from postback_conformance.places import place_of
+from postback_conformance.judging.baseline import Baseline, read_baseline, written_baseline
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.judge import Judgement, Judges, Notifications, judge
+from postback_conformance.judging.places import place_of
+from postback_conformance.judging.rule import Rule
+from postback_conformance.judging.selection import select
+from postback_conformance.judging.verdict import Level, Verdict
 from postback_conformance.printable import printable
 from postback_conformance.redaction import hidden
 from postback_conformance.reports.exhibit import secrets_of, without_secrets
@@ -32,11 +36,7 @@ from postback_conformance.reports.grouping import SYMBOLS, kind_of
 from postback_conformance.reports.machine import report_schema
 from postback_conformance.reports.report import About, Report, make_report
 from postback_conformance.reports.timeline import Timelines
-from postback_conformance.rule import Rule
 from postback_conformance.rules import RULES
-from postback_conformance.selection import select
-from postback_conformance.traffic import Traffic, notifications_of, open_traffic
-from postback_conformance.verdict import Level, Verdict
 from postback_receiver import Capture, Evictions
 from postback_sender.notification import Notification
 from postback_sender.notification_file import load_notification

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from postback_conformance.cli.listen_settings import ReplyFlags
 from postback_conformance.errors import ConformanceError
-from postback_conformance.receiver_file import ForwardFile, ReceiverFile, TlsFile, check_forward
+from postback_conformance.receiving.receiver_file import ForwardFile, ReceiverFile, TlsFile, check_forward
 from postback_receiver.retention import Retention
 from postback_sender.quantities import NANOSECONDS_PER_SECOND, QuantityError, parse_duration, parse_size
 

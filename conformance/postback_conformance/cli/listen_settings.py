@@ -9,15 +9,15 @@ import msgspec
 from msgspec.structs import replace
 
 from postback_conformance.errors import ConformanceError
-from postback_conformance.fault_text import parse_fault
-from postback_conformance.receiver_file import (
+from postback_conformance.receiving.fault_text import parse_fault
+from postback_conformance.receiving.receiver_file import (
     EndpointFile,
     ForwardFile,
     ReceiverSource,
     TlsFile,
     parse_receiver_file,
 )
-from postback_conformance.wanted_answer import wanted_answer
+from postback_conformance.receiving.wanted_answer import wanted_answer
 from postback_receiver import Reply, random_id
 from postback_receiver.retention import Retention
 from postback_receiver.sqlite_file import Durability

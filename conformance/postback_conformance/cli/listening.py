@@ -9,7 +9,7 @@ from postback_conformance.cli.listen_flags import forward_of, given, reply_of, r
 from postback_conformance.cli.listen_settings import ListenSettings, LogFormat
 from postback_conformance.cli.terminal import Format, FormatOption
 from postback_conformance.errors import ConformanceError
-from postback_conformance.receiver_file import load_receiver_file
+from postback_conformance.receiving.receiver_file import load_receiver_file
 from postback_sender.notification_file import read_source
 
 DEFAULT_STORE = Path(".postback/captures.sqlite")

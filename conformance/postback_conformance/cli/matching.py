@@ -13,10 +13,10 @@ from rich.text import Text
 from postback_conformance.cli.arguments import NotificationArgument
 from postback_conformance.cli.captures import find_capture
 from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, put_text, say, shortened, show
-from postback_conformance.departure import Departure
-from postback_conformance.dissection import Dissection, ReadValue, dissect, event_of, joined
 from postback_conformance.errors import ConformanceError
-from postback_conformance.explanation import Part
+from postback_conformance.explaining.departure import Departure
+from postback_conformance.explaining.dissection import Dissection, ReadValue, dissect, event_of, joined
+from postback_conformance.explaining.explanation import Part
 from postback_conformance.redaction import SHOWN, body_secret_spans, secret_spans
 from postback_sender import Notification, encode_event
 from postback_sender.notification_file import load_notification

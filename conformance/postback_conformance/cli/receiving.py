@@ -15,13 +15,13 @@ from postback_conformance.cli.listen_settings import ListenSettings, endpoints_o
 from postback_conformance.cli.operation_log import OperationLog
 from postback_conformance.cli.whole_file import write_whole
 from postback_conformance.errors import ConformanceError
-from postback_conformance.receiver_file import ForwardFile
+from postback_conformance.receiving.receiver_file import ForwardFile
 from postback_receiver import Capture, CaptureServer, ReceiverError, SqliteStore
 from postback_receiver.metrics import Metric, gauge, labelled_counter, receiver_metrics
 from postback_receiver.tls import LOCAL_HOSTS, load_tls, make_tls
 
 if TYPE_CHECKING:
-    from postback_conformance.forwarding import Forwarder
+    from postback_conformance.receiving.forwarding import Forwarder
 
 _EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 -- compared with, not bound to
 

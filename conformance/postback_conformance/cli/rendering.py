@@ -15,8 +15,8 @@ from postback_conformance.cli.events_input import read_events_file
 from postback_conformance.cli.terminal import Format, put, put_json, put_text, say, shortened, show
 from postback_conformance.cli.unknown_names import UnknownNames
 from postback_conformance.errors import ConformanceError, SelectionError
-from postback_conformance.event_changes import read_changes
-from postback_conformance.explanation import WrittenValue, explain
+from postback_conformance.explaining.event_changes import read_changes
+from postback_conformance.explaining.explanation import WrittenValue, explain
 from postback_conformance.redaction import (
     SHOWN,
     SecretEnvironment,

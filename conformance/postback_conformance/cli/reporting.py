@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from postback_conformance.captured.traffic import Traffic
 from postback_conformance.cli.terminal import put, say, show
 from postback_conformance.cli.whole_file import written_whole
 from postback_conformance.errors import ConformanceError
 from postback_conformance.reports.formats import ReportFormat, written
 from postback_conformance.reports.report import Report
 from postback_conformance.reports.terminal import terminal_report
-from postback_conformance.traffic import Traffic
 from postback_receiver import Capture, CaptureLookupError
 
 # Of a store, so many are looked up one by one; for more it is read through once more.

@@ -10,8 +10,7 @@ from rich.table import Table
 
 from postback_conformance.cli.terminal import put, put_json, show
 from postback_conformance.errors import SelectionError
-from postback_conformance.rule import Profile, Rule
-from postback_conformance.rule_pages import (
+from postback_conformance.explaining.rule_pages import (
     FAMILIES,
     ToldExample,
     explanation,
@@ -21,8 +20,9 @@ from postback_conformance.rule_pages import (
     levels_of,
     told,
 )
+from postback_conformance.judging.rule import Profile, Rule
+from postback_conformance.judging.selection import find_rule
 from postback_conformance.rules import RULES
-from postback_conformance.selection import find_rule
 from postback_sender.settings_table import did_you_mean
 
 

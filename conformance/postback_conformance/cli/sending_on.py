@@ -3,8 +3,8 @@
 import logging
 
 from postback_conformance.cli.operation_log import OperationLog
-from postback_conformance.forwarding import Forwarded, Forwarder
-from postback_conformance.receiver_file import ForwardFile
+from postback_conformance.receiving.forwarding import Forwarded, Forwarder
+from postback_conformance.receiving.receiver_file import ForwardFile
 from postback_sender.clock import SystemClock
 from postback_sender.quantities import NANOSECONDS_PER_SECOND
 

@@ -12,8 +12,7 @@ from rich.text import Text
 
 from postback_conformance.cli.terminal import put, put_json, show
 from postback_conformance.errors import ConformanceError, SelectionError
-from postback_conformance.printable import printable
-from postback_conformance.token_pages import (
+from postback_conformance.explaining.token_pages import (
     FIELDS_EXAMPLE,
     HOW_FIELDS,
     Row,
@@ -22,6 +21,7 @@ from postback_conformance.token_pages import (
     markdown_page,
     sections,
 )
+from postback_conformance.printable import printable
 from postback_sender.notification_file import load_notification
 from postback_sender.settings_table import did_you_mean
 from postback_sender.tokens import CATALOGUE, Catalogue, Token

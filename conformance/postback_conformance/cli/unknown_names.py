@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from postback_conformance.cli.terminal import say
-from postback_conformance.event_names import EventNames, names_in
+from postback_conformance.explaining.event_names import EventNames, names_in
 from postback_sender import Event, Notification
 
 # So many unknown names tell that a file means something else; more tell no more.

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from postback_conformance.cli.batch import Batch, discard
 from postback_conformance.cli.operation_log import OperationLog
 from postback_conformance.cli.terminal import put_all
-from postback_conformance.receiver_file import EndpointFile
+from postback_conformance.receiving.receiver_file import EndpointFile
 from postback_conformance.redaction import redacted
 from postback_receiver import Capture, capture_to_line
 from postback_receiver.summary import one_line
 from postback_sender import Notification, NotificationSource, parse_notification
 
 if TYPE_CHECKING:
-    from postback_conformance.live import LiveJudge
-    from postback_conformance.verdict import Verdict
+    from postback_conformance.judging.live import LiveJudge
+    from postback_conformance.judging.verdict import Verdict
 
 # How soon to go on judging what had to wait.
 _CATCH_UP_S = 0.05
@@ -138,8 +138,8 @@ def _live_judge(sources: Mapping[str, NotificationSource]) -> "LiveJudge | None"
     if not sources:
         return None
     # Imported when used: the rules take a while, and without a notification nothing is judged.
-    from postback_conformance.judge import Judges  # noqa: PLC0415
-    from postback_conformance.live import LiveJudge  # noqa: PLC0415
+    from postback_conformance.judging.judge import Judges  # noqa: PLC0415
+    from postback_conformance.judging.live import LiveJudge  # noqa: PLC0415
     from postback_conformance.rules import RULES  # noqa: PLC0415
 
     notifications: dict[str | None, Notification] = {

@@ -7,8 +7,8 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from postback_conformance.judging.wire_money import UNITS
 from postback_conformance.ledger.model import Arrival, Expected
-from postback_conformance.wire_money import UNITS
 
 _CENT: Final = Decimal("0.01")
 _MOST_DIGITS: Final = 40

@@ -21,9 +21,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from postback_conformance.held_tokens import held_names, held_tokens
-from postback_conformance.walks import NOTHING, Move, Point, is_walk
-from postback_conformance.wire_money import UNITS, wire_money
+from postback_conformance.judging.held_tokens import held_names, held_tokens
+from postback_conformance.judging.walks import NOTHING, Move, Point, is_walk
+from postback_conformance.judging.wire_money import UNITS, wire_money
 from postback_sender.notification import Notification
 
 T = TypeVar("T")

@@ -5,13 +5,13 @@ from decimal import Decimal
 from typing import Final
 from urllib.parse import urlsplit
 
-from postback_conformance.curl_command import curl_command
+from postback_conformance.captured.curl_command import curl_command
+from postback_conformance.judging.walks import NOTHING, Point
+from postback_conformance.judging.wire_money import UNITS
 from postback_conformance.ledger.comparing import ANSWER, RECORD, Difference, money_text
 from postback_conformance.ledger.model import Tells, Update, update_of
 from postback_conformance.ledger.step import Restart, Send, Step
 from postback_conformance.redaction import redacted
-from postback_conformance.walks import NOTHING, Point
-from postback_conformance.wire_money import UNITS
 from postback_receiver import Capture
 from postback_sender.delivery.request import request_bytes
 from postback_sender.notification import Notification

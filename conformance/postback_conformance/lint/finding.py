@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from postback_conformance.verdict import Level
+from postback_conformance.judging.verdict import Level
 
 Slot = Literal["url", "body"]
 """Which template of a notification."""

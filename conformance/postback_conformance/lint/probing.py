@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from postback_conformance.judging.readings import Fault, form_fault, read_json, xml_fault
 from postback_conformance.lint import kinds
 from postback_conformance.lint.finding import Finding, finding_at, finding_of
 from postback_conformance.lint.flat import FlatText
 from postback_conformance.lint.spelling import Spelling
-from postback_conformance.readings import Fault, form_fault, read_json, xml_fault
 from postback_sender.errors import RenderError
 from postback_sender.event import Event, example_event
 from postback_sender.notification import BodyFormat, Notification

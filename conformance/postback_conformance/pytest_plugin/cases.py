@@ -11,7 +11,9 @@ from msgspec.structs import replace
 from postback_conformance.driving import run_on_a_thread
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.hosting.hosted import Hosted
-from postback_conformance.judge import Judgement
+from postback_conformance.judging.judge import Judgement
+from postback_conformance.judging.selection import CASE, select
+from postback_conformance.judging.verdict import Fail, Level, Verdict
 from postback_conformance.pytest_plugin.asked import (
     Given,
     Told,
@@ -27,7 +29,6 @@ from postback_conformance.pytest_plugin.asked import (
     told_of,
 )
 from postback_conformance.pytest_plugin.endpoint_under_test import probe_of
-from postback_conformance.selection import CASE, select
 from postback_conformance.suite.bench import DEFAULT_EXAMPLES, Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.catalogue import CASES
@@ -35,7 +36,6 @@ from postback_conformance.suite.endpoint import Endpoint
 from postback_conformance.suite.playing import LedgerFail
 from postback_conformance.suite.probe import Probe
 from postback_conformance.suite.running import run_suite
-from postback_conformance.verdict import Fail, Level, Verdict
 from postback_sender import SenderError
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from postback_conformance.judge import Judgement
+from postback_conformance.judging.judge import Judgement
+from postback_conformance.judging.verdict import Level
 from postback_conformance.ledger.story import curl_lines, told
 from postback_conformance.pytest_plugin.asked import Told
 from postback_conformance.reports.formats import ReportFormat, written
@@ -17,7 +18,6 @@ from postback_conformance.suite.case_file import CaseFile, encode_case_file, fil
 from postback_conformance.suite.once_more import commands
 from postback_conformance.suite.playing import LedgerFail
 from postback_conformance.suite.reporting import suite_report
-from postback_conformance.verdict import Level
 from postback_sender.notification import parse_notification
 
 

@@ -9,10 +9,10 @@ from typing import Final
 
 import pytest
 
+from postback_conformance.captured.export import ExportCount, ExportFormat, exported
 from postback_conformance.errors import ConformanceError
-from postback_conformance.export import ExportCount, ExportFormat, exported
-from postback_conformance.judge import judge
-from postback_conformance.places import place_of
+from postback_conformance.judging.judge import judge
+from postback_conformance.judging.places import place_of
 from postback_conformance.pytest_plugin.asked import Given, folders, given_to, told_of
 from postback_conformance.redaction import hidden
 from postback_conformance.rules import RULES

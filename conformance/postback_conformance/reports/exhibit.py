@@ -6,9 +6,9 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
+from postback_conformance.judging.verdict import Where
 from postback_conformance.printable import printable
 from postback_conformance.redaction import Hide, redacted_body, redacted_headers, secret_spans
-from postback_conformance.verdict import Where
 from postback_receiver import Capture
 from postback_receiver.body_secrets import BodyKind, body_kind, body_secrets, boundary_of
 from postback_receiver.secret_names import is_secret_header

@@ -5,9 +5,9 @@ from typing import Final, Literal
 
 import msgspec
 
+from postback_conformance.judging.verdict import Verdict
 from postback_conformance.reports.report import LEVELS, Finding, Group, Report
 from postback_conformance.reports.wording import wording
-from postback_conformance.verdict import Verdict
 
 Kind = Literal["error", "fail", "inconclusive", "remark", "pass", "not_applicable"]
 """An outcome as people read it: a finding that is for information only is a remark, and breaks nothing."""

@@ -7,6 +7,7 @@ import jinja2
 import msgspec
 from markupsafe import Markup, escape
 
+from postback_conformance.judging.rule import Rule
 from postback_conformance.printable import printable
 from postback_conformance.reports.charts import line_chart, pacing_chart
 from postback_conformance.reports.grouping import (
@@ -23,7 +24,6 @@ from postback_conformance.reports.grouping import (
 from postback_conformance.reports.report import MAX_EXHIBITS, NOT_TO_BLAME, SUBJECTS, Group, Report
 from postback_conformance.reports.terminal import place_in_words
 from postback_conformance.reports.wording import wording
-from postback_conformance.rule import Rule
 
 # The page of any traffic stays under a few megabytes, which a browser opens at once; what is left out is said.
 _MOST_RULES: Final = 80

@@ -5,9 +5,9 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
-from postback_conformance.baseline import StaleEntry
+from postback_conformance.judging.baseline import StaleEntry
+from postback_conformance.judging.verdict import Cause, Level, OutcomeName, Subject, Where
 from postback_conformance.reports.report import Finding, Report, UnderTest
-from postback_conformance.verdict import Cause, Level, OutcomeName, Subject, Where
 
 FORMAT: Final = "postback-verdicts/1"
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -7,15 +7,15 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from postback_conformance.baseline import StaleEntry
-from postback_conformance.evidence import Evidence, Readers
-from postback_conformance.judge import Judgement, Notifications
-from postback_conformance.places import place_of
+from postback_conformance.judging.baseline import StaleEntry
+from postback_conformance.judging.evidence import Evidence, Readers
+from postback_conformance.judging.judge import Judgement, Notifications
+from postback_conformance.judging.places import place_of
+from postback_conformance.judging.rule import Rule
+from postback_conformance.judging.verdict import Level, OutcomeName, Subject, Verdict
 from postback_conformance.redaction import Hide, hidden, redacted_target
 from postback_conformance.reports.exhibit import Exhibit, exhibit, secrets_of, without_secrets
 from postback_conformance.reports.timeline import Timeline
-from postback_conformance.rule import Rule
-from postback_conformance.verdict import Level, OutcomeName, Subject, Verdict
 from postback_receiver import Capture
 from postback_sender.notification import Notification
 from postback_sender.quantities import format_duration

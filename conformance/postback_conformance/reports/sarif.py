@@ -10,14 +10,14 @@ from urllib.parse import quote
 
 import msgspec
 
+from postback_conformance.judging.rule import Rule
+from postback_conformance.judging.verdict import Level
 from postback_conformance.printable import printable
 from postback_conformance.reports.exhibit import Exhibit
 from postback_conformance.reports.machine import encoded
 from postback_conformance.reports.markdown import escaped
 from postback_conformance.reports.report import SUBJECTS, Finding, Group, Report
 from postback_conformance.reports.wording import wording
-from postback_conformance.rule import Rule
-from postback_conformance.verdict import Level
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _LEVELS: Final[Mapping[Level, str]] = {"MUST": "error", "SHOULD": "warning", "INFO": "note"}

@@ -13,6 +13,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from postback_conformance.judging.verdict import Verdict
 from postback_conformance.printable import printable
 from postback_conformance.reports.exhibit import Piece
 from postback_conformance.reports.grouping import (
@@ -28,7 +29,6 @@ from postback_conformance.reports.grouping import (
 )
 from postback_conformance.reports.report import NOT_TO_BLAME, SUBJECTS, Finding, Group, Report
 from postback_conformance.reports.wording import counted, wording
-from postback_conformance.verdict import Verdict
 
 _STYLES: Final[dict[Kind, str]] = {
     "error": "bold magenta",

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from postback_conformance.verdict import Subject
+from postback_conformance.judging.verdict import Subject
 
 
 class Wording(msgspec.Struct, frozen=True, kw_only=True):

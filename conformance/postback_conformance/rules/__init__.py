@@ -1,6 +1,6 @@
 """Every rule there is. A family is a module; adding a rule touches that module only."""
 
-from postback_conformance.rule import catalogue
+from postback_conformance.judging.rule import catalogue
 from postback_conformance.rules import (
     action,
     body,

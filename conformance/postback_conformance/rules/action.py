@@ -5,9 +5,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from urllib.parse import quote
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.held_tokens import held_names
-from postback_conformance.rule import Check, EachCapture, Example, Rule
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.held_tokens import held_names
+from postback_conformance.judging.rule import Check, EachCapture, Example, Rule
+from postback_conformance.judging.verdict import Fail, NotApplicable, Outcome
+from postback_conformance.judging.wire_dates import instant
+from postback_conformance.judging.wire_money import figures, money_text
 from postback_conformance.rules.applying import NothingToTest, where_it_applies
 from postback_conformance.rules.examples import capture, example
 from postback_conformance.rules.fact_sources import (
@@ -23,9 +26,6 @@ from postback_conformance.rules.fact_sources import (
 )
 from postback_conformance.rules.of_actions import no_action, no_tokens, untold, where_of
 from postback_conformance.rules.order_lines import items_sum, no_lines
-from postback_conformance.verdict import Fail, NotApplicable, Outcome
-from postback_conformance.wire_dates import instant
-from postback_conformance.wire_money import figures, money_text
 from postback_sender.action import DAY_ZERO
 from postback_sender.notification import Notification
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.rule import CaptureTest, Check, EachCapture
-from postback_conformance.verdict import NotApplicable
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.rule import CaptureTest, Check, EachCapture
+from postback_conformance.judging.verdict import NotApplicable
 from postback_sender.notification import BodyFormat, Notification
 
 WhyNot = Callable[[Notification], str]

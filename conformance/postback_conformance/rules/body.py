@@ -1,18 +1,18 @@
 """Bodies of every format: their bytes, and whether they are what their template says."""
 
-from postback_conformance.departure import departure
-from postback_conformance.evidence import Evidence
-from postback_conformance.hidden_literals import hidden_spans, holds_hidden, with_hidden
-from postback_conformance.readings import Fault, XmlReading, form_fault, utf8_fault
+from postback_conformance.explaining.departure import departure
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.hidden_literals import hidden_spans, holds_hidden, with_hidden
+from postback_conformance.judging.readings import Fault, XmlReading, form_fault, utf8_fault
+from postback_conformance.judging.rule import Rule, Source
+from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicable, Outcome
+from postback_conformance.judging.wanted_url import wanted_url
 from postback_conformance.redaction import HIDDEN_BY_EXPORT
-from postback_conformance.rule import Rule, Source
 from postback_conformance.rules.applying import no_body, no_body_in, where_it_applies
 from postback_conformance.rules.body_findings import around, where_in
 from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, QUERY_SETTINGS, capture, example
 from postback_conformance.rules.fact_sources import CAPTURED_CALLS, EXAMPLE_BODY, NOTIFICATIONS_API
 from postback_conformance.rules.template_faults import RAW, TemplateFaults, of_its_template, raw_fits
-from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome
-from postback_conformance.wanted_url import wanted_url
 from postback_sender.notification import Notification
 from postback_sender.template import Template
 from postback_sender.template.matching import Mismatch

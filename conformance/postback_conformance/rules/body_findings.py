@@ -1,10 +1,10 @@
 """How a fault in a body is told: the bytes around it, and where it stands in what was captured."""
 
-from postback_conformance.evidence import Evidence
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.readings import Fault
+from postback_conformance.judging.verdict import Fail, Where
 from postback_conformance.printable import printable
-from postback_conformance.readings import Fault
 from postback_conformance.redaction import is_form, redacted_form
-from postback_conformance.verdict import Fail, Where
 
 _BYTES_BEFORE = 24
 _BYTES_FROM = 16

@@ -4,11 +4,11 @@ import re
 
 from msgspec.structs import replace
 
-from postback_conformance.evidence import Evidence
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.rule import Rule, Source, each_capture
+from postback_conformance.judging.verdict import Fail, Inconclusive, Outcome
 from postback_conformance.redaction import LEFT_OUT_BY_EXPORT, has_left_out
-from postback_conformance.rule import Rule, Source, each_capture
 from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, capture, example
-from postback_conformance.verdict import Fail, Inconclusive, Outcome
 
 # More digits no length in bytes has that anybody could send.
 _LENGTH = re.compile(r"[0-9]{1,18}")

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from postback_conformance.rule import Source
+from postback_conformance.judging.rule import Source
 
 # Pages and API descriptions carry no date of their own: theirs is the day on which they were read.
 _READ = "2026-11-22"

@@ -1,6 +1,6 @@
 """Small captures for the examples of rules: a whole request by default, with only what matters spelt out."""
 
-from postback_conformance.rule import Example
+from postback_conformance.judging.rule import Example
 from postback_receiver import Answer, Capture
 
 _SECOND_NS = 1_000_000_000

@@ -4,9 +4,10 @@ An empty value is an absent one, and no finding but where no sample has ever sho
 replaced is the business of `value.unreplaced-token`.
 """
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.held_tokens import held_tokens
-from postback_conformance.rule import Check, EachCapture, Example, Rule
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.held_tokens import held_tokens
+from postback_conformance.judging.rule import Check, EachCapture, Example, Rule
+from postback_conformance.judging.verdict import Fail, Inconclusive, Outcome
 from postback_conformance.rules.applying import NothingToTest
 from postback_conformance.rules.examples import capture, example
 from postback_conformance.rules.fact_sources import (
@@ -39,7 +40,6 @@ from postback_conformance.rules.token_forms import (
     url_form,
 )
 from postback_conformance.rules.value_forms import each_value, values_test
-from postback_conformance.verdict import Fail, Inconclusive, Outcome
 from postback_sender.notification import Notification
 
 _HEARSAY_STATUS = "modified"

@@ -2,7 +2,9 @@
 
 import re
 
-from postback_conformance.evidence import Evidence
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.rule import Rule, Source, each_capture
+from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicable, Outcome, Where
 from postback_conformance.redaction import (
     HIDDEN_BY_EXPORT,
     LEFT_OUT_BY_EXPORT,
@@ -10,10 +12,8 @@ from postback_conformance.redaction import (
     has_left_out,
     has_stand_in,
 )
-from postback_conformance.rule import Rule, Source, each_capture
 from postback_conformance.rules.applying import no_body, where_it_applies
 from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, capture, example
-from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome, Where
 from postback_sender.notification import Notification
 from postback_sender.postback import CONTENT_TYPES
 

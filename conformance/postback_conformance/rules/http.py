@@ -3,14 +3,14 @@
 from collections import Counter
 from functools import lru_cache
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.rule import Rule, Source, each_capture
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.rule import Rule, Source, each_capture
+from postback_conformance.judging.strays import is_stray
+from postback_conformance.judging.token_values import Reading
+from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicable, Outcome
+from postback_conformance.judging.wanted_url import names_of, wanted_url
 from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, QUERY_SETTINGS, capture, example
-from postback_conformance.rules.strays import is_stray
 from postback_conformance.rules.template_faults import RAW
-from postback_conformance.token_values import Reading
-from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome
-from postback_conformance.wanted_url import names_of, wanted_url
 
 _SETUP = Source(
     document="help centre, Enable Action Clearing Events Notification", section="steps 4 and 5", date="2023-08-31"

@@ -1,13 +1,13 @@
 """JSON bodies: well formed, and without what parsers differ on."""
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.readings import MAX_DEPTH, JsonReading
-from postback_conformance.rule import Rule, Source
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.readings import MAX_DEPTH, JsonReading
+from postback_conformance.judging.rule import Rule, Source
+from postback_conformance.judging.token_values import Reading
+from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicable, Outcome
 from postback_conformance.rules.applying import no_body_in, where_it_applies
 from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, capture, example
 from postback_conformance.rules.template_faults import TemplateFaults, by_template, of_its_template
-from postback_conformance.token_values import Reading
-from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome
 
 _LEAD = JSON_SETTINGS.partition("body = ")[0]
 _NESTED = _LEAD + """body = '{"a": {"id": "{ActionId}"}, "id": "{ActionId}"}'\n"""

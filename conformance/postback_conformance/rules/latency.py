@@ -1,13 +1,13 @@
 """How long after its event a postback arrives. Documents promise it for two kinds, and call the others real time."""
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.rule import Check, Rule, StreamCheck
+from postback_conformance.judging.clocks import skew_ns, wall_ns
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.rule import Check, Rule, StreamCheck
+from postback_conformance.judging.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
 from postback_conformance.rules.applying import NothingToTest
-from postback_conformance.rules.clocks import skew_ns, wall_ns
 from postback_conformance.rules.delivery_sources import INQUIRY_FAQ, PRODUCT_DATA_FAQ
 from postback_conformance.rules.examples import JSON_SETTINGS, capture, example
 from postback_conformance.rules.fact_sources import NOTIFICATIONS_API
-from postback_conformance.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
 from postback_sender.notification import Notification
 from postback_sender.quantities import NANOSECONDS_PER_SECOND, format_duration
 

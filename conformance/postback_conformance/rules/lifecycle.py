@@ -7,10 +7,12 @@ some order of the updates explains it.
 
 from collections.abc import Iterable
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.held_tokens import held_names
-from postback_conformance.histories import IDENTITY, INTENDED
-from postback_conformance.rule import Check, Example, Rule, StreamCheck
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.held_tokens import held_names
+from postback_conformance.judging.histories import IDENTITY, INTENDED
+from postback_conformance.judging.rule import Check, Example, Rule, StreamCheck
+from postback_conformance.judging.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
+from postback_conformance.judging.wire_money import Figures, differ, figures, point_text
 from postback_conformance.rules.applying import NothingToTest, where_it_applies
 from postback_conformance.rules.examples import capture, example
 from postback_conformance.rules.fact_sources import (
@@ -26,8 +28,6 @@ from postback_conformance.rules.fact_sources import (
 )
 from postback_conformance.rules.of_actions import no_tokens, untold, where_of
 from postback_conformance.rules.update_orders import delta_chain, final_after_approved, no_updates, no_walk
-from postback_conformance.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
-from postback_conformance.wire_money import Figures, differ, figures, point_text
 from postback_receiver import Capture
 from postback_sender.notification import Notification
 

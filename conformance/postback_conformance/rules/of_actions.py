@@ -1,10 +1,10 @@
 """What rules about actions share: when they do not apply, and why nothing can be said."""
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.held_tokens import held_names, tells_of_actions
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.held_tokens import held_names, tells_of_actions
+from postback_conformance.judging.verdict import Inconclusive, NotApplicable, Where
+from postback_conformance.judging.wire_money import wire_money
 from postback_conformance.rules.applying import WhyNot
-from postback_conformance.verdict import Inconclusive, NotApplicable, Where
-from postback_conformance.wire_money import wire_money
 from postback_sender.notification import Notification
 
 

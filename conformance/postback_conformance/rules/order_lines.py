@@ -1,10 +1,10 @@
 """The lines of an order, and what they add up to."""
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.held_tokens import held_fields
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.held_tokens import held_fields
+from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicable, Outcome
+from postback_conformance.judging.wire_money import UNITS, figures, money_text, wire_money
 from postback_conformance.rules.of_actions import no_tokens, untold, where_of
-from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome
-from postback_conformance.wire_money import UNITS, figures, money_text, wire_money
 from postback_sender.notification import Notification
 
 

@@ -12,10 +12,10 @@ from functools import lru_cache
 import msgspec
 from msgspec.structs import replace
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.readings import JsonReading, XmlReading
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.readings import JsonReading, XmlReading
+from postback_conformance.judging.token_values import Reading, target_template, wire_target
 from postback_conformance.rules.placed_values import placed_values
-from postback_conformance.token_values import Reading, target_template, wire_target
 from postback_sender.template import Format, Template
 from postback_sender.template.context import Context
 from postback_sender.template.matching import Match

@@ -4,20 +4,10 @@ from collections import OrderedDict
 
 import msgspec
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.held_tokens import held_names
-from postback_conformance.rule import Rule, StreamCheck, each_capture
-from postback_conformance.rules.clocks import Instant, instant_of, share_clock
-from postback_conformance.rules.delivery_sources import PRODUCT_DATA_PAGE, TROUBLESHOOTING
-from postback_conformance.rules.examples import JSON_SETTINGS, capture, example
-from postback_conformance.rules.fact_sources import (
-    EVENT_LEVEL,
-    LIFE_CYCLE,
-    MODIFICATIONS,
-    NOTIFICATIONS_API,
-    TRACKER_PRESET,
-)
-from postback_conformance.rules.resends import (
+from postback_conformance.judging.clocks import Instant, instant_of, share_clock
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.held_tokens import held_names
+from postback_conformance.judging.resends import (
     IDS,
     Resend,
     ended_ns,
@@ -27,7 +17,17 @@ from postback_conformance.rules.resends import (
     policy_of,
     undecided,
 )
-from postback_conformance.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
+from postback_conformance.judging.rule import Rule, StreamCheck, each_capture
+from postback_conformance.judging.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
+from postback_conformance.rules.delivery_sources import PRODUCT_DATA_PAGE, TROUBLESHOOTING
+from postback_conformance.rules.examples import JSON_SETTINGS, capture, example
+from postback_conformance.rules.fact_sources import (
+    EVENT_LEVEL,
+    LIFE_CYCLE,
+    MODIFICATIONS,
+    NOTIFICATIONS_API,
+    TRACKER_PRESET,
+)
 from postback_receiver import Capture
 from postback_sender.delivery.retry import Failure
 from postback_sender.notification import Notification

@@ -5,15 +5,15 @@ from functools import cached_property
 
 from msgspec.structs import replace
 
-from postback_conformance.evidence import Evidence
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.readings import Fault
+from postback_conformance.judging.rule import Check, EachCapture
+from postback_conformance.judging.verdict import Fail, Inconclusive, Outcome
 from postback_conformance.lint.probing import form_findings, origin
 from postback_conformance.lint.spelling import Spelling
-from postback_conformance.readings import Fault
-from postback_conformance.rule import Check, EachCapture
 from postback_conformance.rules.applying import NothingToTest, WhyNot
 from postback_conformance.rules.body_findings import body_fault
 from postback_conformance.rules.placed_values import placed_values
-from postback_conformance.verdict import Fail, Inconclusive, Outcome
 from postback_sender.notification import Notification
 from postback_sender.template import Template
 from postback_sender.template.context import Context

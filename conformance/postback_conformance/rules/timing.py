@@ -9,10 +9,7 @@ from collections import deque
 from itertools import islice
 from typing import NamedTuple
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.rule import Check, Rule, StreamCheck
-from postback_conformance.rules.applying import NothingToTest, where_it_applies
-from postback_conformance.rules.clocks import (
+from postback_conformance.judging.clocks import (
     LOCAL_TRAVEL_NS,
     Instant,
     instant_of,
@@ -21,10 +18,13 @@ from postback_conformance.rules.clocks import (
     skew_ns,
     wall_ns,
 )
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.resends import undecided
+from postback_conformance.judging.rule import Check, Rule, StreamCheck
+from postback_conformance.judging.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
+from postback_conformance.rules.applying import NothingToTest, where_it_applies
 from postback_conformance.rules.delivery_sources import PRODUCT_DATA_PAGE, SETTINGS_PAGE, TROUBLESHOOTING
 from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, capture, example
-from postback_conformance.rules.resends import undecided
-from postback_conformance.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
 from postback_receiver import Capture
 from postback_sender.notification import Notification
 from postback_sender.quantities import NANOSECONDS_PER_SECOND, Rate, format_duration

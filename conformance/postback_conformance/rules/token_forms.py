@@ -3,8 +3,8 @@
 import re
 from datetime import datetime
 
+from postback_conformance.judging.wire_dates import instant
 from postback_conformance.rules.form import Form, FormOf
-from postback_conformance.wire_dates import instant
 from postback_sender.token_model import COUNTRY_FORMAT, DATE_FORMAT, DIGITS, MONEY_FORMAT, UUID_FORMAT, Token
 from postback_sender.tokens import CATALOGUE
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.held_tokens import held_names, tells_lives
-from postback_conformance.histories import Histories, History, Story
-from postback_conformance.rule import Check, StreamCheck
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.held_tokens import held_names, tells_lives
+from postback_conformance.judging.histories import Histories, History, Story
+from postback_conformance.judging.rule import Check, StreamCheck
+from postback_conformance.judging.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
+from postback_conformance.judging.wire_money import differ, point_text
 from postback_conformance.rules.applying import NothingToTest
 from postback_conformance.rules.of_actions import no_tokens, where_of
-from postback_conformance.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
-from postback_conformance.wire_money import differ, point_text
 from postback_sender.notification import Notification
 
 _NOT_APPROVED = (NotApplicable(why="no action was APPROVED"),)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from operator import itemgetter
 
-from postback_conformance.evidence import Evidence, Readers
+from postback_conformance.judging.evidence import Evidence, Readers
 from postback_conformance.rules.null_words import NULL_WORDS
 from postback_conformance.rules.token_forms import FORMS
 from postback_sender.notification import Notification

@@ -6,10 +6,12 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from postback_conformance.evidence import Evidence, Readers, Value
+from postback_conformance.judging.evidence import Evidence, Readers, Value
+from postback_conformance.judging.readings import CONSTANTS, JsonReading
+from postback_conformance.judging.rule import Check, EachCapture, Rule
+from postback_conformance.judging.token_values import Reading
+from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicable, Outcome, Where
 from postback_conformance.printable import printable
-from postback_conformance.readings import CONSTANTS, JsonReading
-from postback_conformance.rule import Check, EachCapture, Rule
 from postback_conformance.rules.applying import NothingToTest, where_it_applies
 from postback_conformance.rules.body_findings import around, where_in
 from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, QUERY_SETTINGS, capture, example
@@ -18,8 +20,6 @@ from postback_conformance.rules.null_words import NULL_WORDS, is_null_word
 from postback_conformance.rules.raw_values import RawValue, raw_value_at_fault
 from postback_conformance.rules.template_faults import by_template
 from postback_conformance.rules.usual_values import STRICT, usual_values
-from postback_conformance.token_values import Reading
-from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome, Where
 from postback_sender.notification import Notification
 from postback_sender.template.matching import Mismatch
 from postback_sender.tokens import Catalogue, TokenType

@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from postback_conformance.evidence import Evidence, Value
-from postback_conformance.held_tokens import held_fields, held_tokens
-from postback_conformance.readings import CONSTANTS, JsonReading
+from postback_conformance.judging.evidence import Evidence, Value
+from postback_conformance.judging.held_tokens import held_fields, held_tokens
+from postback_conformance.judging.readings import CONSTANTS, JsonReading
+from postback_conformance.judging.rule import CaptureTest, Check, EachCapture
+from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicable, Outcome
 from postback_conformance.redaction import HIDDEN_BY_EXPORT, has_stand_in
-from postback_conformance.rule import CaptureTest, Check, EachCapture
 from postback_conformance.rules.applying import NothingToTest
 from postback_conformance.rules.form import Form, FormOf
 from postback_conformance.rules.null_words import is_null_word
 from postback_conformance.rules.usual_values import UsualValues, usual_values
-from postback_conformance.verdict import Fail, Inconclusive, NotApplicable, Outcome
 from postback_sender.notification import Notification
 from postback_sender.tokens import Token
 

@@ -1,12 +1,12 @@
 """XML bodies: well formed, of legal characters, and without a document type."""
 
-from postback_conformance.evidence import Evidence
-from postback_conformance.readings import XmlReading
-from postback_conformance.rule import Rule, Source
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.readings import XmlReading
+from postback_conformance.judging.rule import Rule, Source
+from postback_conformance.judging.verdict import NotApplicable, Outcome
 from postback_conformance.rules.applying import no_body_in
 from postback_conformance.rules.examples import XML_SETTINGS, capture, example
 from postback_conformance.rules.template_faults import TemplateFaults, of_its_template
-from postback_conformance.verdict import NotApplicable, Outcome
 
 _XML = ("Content-Type", "application/xml")
 

@@ -9,10 +9,10 @@ from typing import NamedTuple, TypeVar
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from postback_conformance.action_strategies import actions
-from postback_conformance.generation import draw_endlessly
+from postback_conformance.generating.action_strategies import actions
+from postback_conformance.generating.generation import draw_endlessly
+from postback_conformance.generating.wire_strategies import CENT, POSITIVE_AMOUNTS
 from postback_conformance.scenario.script import Role, Scenario, Step
-from postback_conformance.wire_strategies import CENT, POSITIVE_AMOUNTS
 from postback_sender.action import REVERSAL_REASONS, Action, Conversion, Item, Money
 from postback_sender.program_time import in_zone, start_of_day
 

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from postback_conformance.numbered_entries import numbered_entries
+from postback_conformance.generating.zones import ZONES
+from postback_conformance.receiving.numbered_entries import numbered_entries
 from postback_conformance.scenario.script import (
     KEYS,
     MAX_EVENTS,
@@ -22,7 +23,6 @@ from postback_conformance.scenario.script import (
     Step,
     StepFile,
 )
-from postback_conformance.zones import ZONES
 from postback_sender.action import TYPED_TOKENS, Item
 from postback_sender.quantities import NANOSECONDS_PER_SECOND, QuantityError, parse_duration
 from postback_sender.settings_table import decode_table, did_you_mean, fail, read_toml

@@ -7,8 +7,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from postback_conformance.generation import draw_endlessly
-from postback_conformance.held_tokens import held_fields, held_names, held_tokens
+from postback_conformance.generating.generation import draw_endlessly
+from postback_conformance.judging.held_tokens import held_fields, held_names, held_tokens
+from postback_conformance.judging.verdict import NotApplicable, Outcome
+from postback_conformance.judging.wire_money import money_text, wire_money
 from postback_conformance.rules.fact_sources import CAPTURED_CALLS
 from postback_conformance.strategies import events as any_events
 from postback_conformance.suite.bench import Bench
@@ -17,8 +19,6 @@ from postback_conformance.suite.facts import ACKNOWLEDGE, NO_RETRY, OURS, URL_LE
 from postback_conformance.suite.free_texts import LEGAL_TEXTS, free_texts
 from postback_conformance.suite.kept import looked_up, text_differences
 from postback_conformance.suite.outcomes import accepted_each, must_take, settings_fault
-from postback_conformance.verdict import NotApplicable, Outcome
-from postback_conformance.wire_money import money_text, wire_money
 from postback_sender import Event, Postback
 from postback_sender.action import Money, approve, clear, modify, restore, reverse, track
 from postback_sender.quantities import NANOSECONDS_PER_SECOND

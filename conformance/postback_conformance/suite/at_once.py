@@ -5,6 +5,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Final
 
+from postback_conformance.judging.verdict import PASS, Fail, NotApplicable, Outcome
 from postback_conformance.ledger.comparing import differences
 from postback_conformance.ledger.making import Life
 from postback_conformance.ledger.model import UNORDERED, Arrival, expected, tells, update_of
@@ -12,7 +13,6 @@ from postback_conformance.ledger.story import difference_text
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.playing import not_applicable
 from postback_conformance.suite.sent import Sent
-from postback_conformance.verdict import PASS, Fail, NotApplicable, Outcome
 
 _LIVES: Final = 6
 _QUICK_LIVES: Final = 3

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from hypothesis.strategies import SearchStrategy
 from msgspec.structs import replace
 
-from postback_conformance.generation import generate
+from postback_conformance.generating.generation import generate
 from postback_conformance.redaction import redacted_target
 from postback_conformance.suite.endpoint import Endpoint
 from postback_conformance.suite.kept_senders import KeptSenders, Way

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from postback_conformance.rule import Source
-from postback_conformance.verdict import Level, NotApplicable, Outcome, Subject
+from postback_conformance.judging.rule import Source
+from postback_conformance.judging.verdict import Level, NotApplicable, Outcome, Subject
 
 if TYPE_CHECKING:
     from postback_conformance.suite.bench import Bench

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from postback_conformance.rule import Source
+from postback_conformance.judging.rule import Source
 
 _READ: Final = "2026-11-22"
 

@@ -5,12 +5,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from postback_conformance.judging.verdict import NotApplicable, Outcome
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.facts import HTTP, HTTP_1, OURS
 from postback_conformance.suite.outcomes import must_accept
 from postback_conformance.suite.proxy import ProxyFault
-from postback_conformance.verdict import NotApplicable, Outcome
 from postback_sender import Postback
 from postback_sender.delivery.request import request_bytes
 

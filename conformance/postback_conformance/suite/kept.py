@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
-from postback_conformance.held_tokens import held_names
+from postback_conformance.judging.held_tokens import held_names
+from postback_conformance.judging.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
 from postback_conformance.rules.fact_sources import CAPTURED_CALLS
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case
@@ -13,7 +14,6 @@ from postback_conformance.suite.free_texts import LEGAL_TEXTS, free_texts
 from postback_conformance.suite.outcomes import is_there, must_accept, settings_fault, unknown_actions
 from postback_conformance.suite.probe import Recorded
 from postback_conformance.suite.sent import Sent
-from postback_conformance.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
 from postback_sender import Event
 
 # Nobody's default.

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
+from postback_conformance.judging.verdict import PASS, Fail, Outcome
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.facts import MAXIMUM, NO_RETRY, OURS, PATIENCE
 from postback_conformance.suite.outcomes import is_there, must_accept, unknown_actions
 from postback_conformance.suite.proxy import ProxyFault
 from postback_conformance.suite.sent import Sent
-from postback_conformance.verdict import PASS, Fail, Outcome
 from postback_sender.delivery.request import request_bytes
 from postback_sender.quantities import NANOSECONDS_PER_SECOND
 

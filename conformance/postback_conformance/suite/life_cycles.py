@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from postback_conformance.hosting.hosted import HostingError
+from postback_conformance.judging.verdict import PASS, Outcome
 from postback_conformance.ledger.machine import Ground, Search, TimeIsUpError, search
 from postback_conformance.ledger.shortening import shorten
 from postback_conformance.rules.fact_sources import OUR_MODEL
@@ -15,7 +16,6 @@ from postback_conformance.suite.case import Case
 from postback_conformance.suite.partner import BenchPartner
 from postback_conformance.suite.playing import failure, fresh_id, not_applicable, untold
 from postback_conformance.suite.probe import ProbeError
-from postback_conformance.verdict import PASS, Outcome
 from postback_sender.quantities import NANOSECONDS_PER_SECOND
 
 _NS: Final = NANOSECONDS_PER_SECOND

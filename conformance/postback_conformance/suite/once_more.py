@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from postback_conformance.curl_command import curl_command
-from postback_conformance.judge import Judgement
+from postback_conformance.captured.curl_command import curl_command
+from postback_conformance.captured.replaying import unfit
+from postback_conformance.judging.judge import Judgement
 from postback_conformance.redaction import redacted
-from postback_conformance.replaying import unfit
 from postback_conformance.suite.bench import Bench
 from postback_sender.replay.request import Destination
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from postback_conformance.held_tokens import held_names, tells_of_actions
-from postback_conformance.readings import read_json, xml_fault
+from postback_conformance.judging.held_tokens import held_names, tells_of_actions
+from postback_conformance.judging.readings import read_json, xml_fault
+from postback_conformance.judging.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.sent import Sent
-from postback_conformance.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
 from postback_sender import Event, Notification, Postback
 
 _RECORD: Final = (

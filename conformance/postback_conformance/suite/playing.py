@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from postback_conformance.judging.verdict import PASS, Fail, NotApplicable, Outcome
 from postback_conformance.ledger.model import tells
 from postback_conformance.ledger.play import LedgerError, play
 from postback_conformance.ledger.shortening import with_fresh_ids
@@ -12,7 +13,6 @@ from postback_conformance.ledger.story import difference_text, in_one_line
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.outcomes import unknown_actions
 from postback_conformance.suite.partner import BenchPartner
-from postback_conformance.verdict import PASS, Fail, NotApplicable, Outcome
 
 
 class LedgerFail(Fail, frozen=True, kw_only=True):

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import Final
 
+from postback_conformance.judging.verdict import Fail, NotApplicable, Outcome
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.facts import ACKNOWLEDGE, HTTP_1, OURS
 from postback_conformance.suite.outcomes import is_there, must_accept, must_take, still_there, unknown_actions
 from postback_conformance.suite.proxy import ProxyFault
 from postback_conformance.suite.state import resend_after_restart
-from postback_conformance.verdict import Fail, NotApplicable, Outcome
 from postback_sender.delivery.request import request_bytes
 from postback_sender.quantities import NANOSECONDS_PER_SECOND
 

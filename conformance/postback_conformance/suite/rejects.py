@@ -8,12 +8,12 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from msgspec.structs import replace
 
+from postback_conformance.judging.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.facts import HEADER, HTTP, JSON, NO_RETRY, OURS, XML, XML_ATTACKS
 from postback_conformance.suite.free_texts import free_texts
 from postback_conformance.suite.outcomes import must_refuse, must_survive, refuses_all, still_there
-from postback_conformance.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
 from postback_receiver.secret_names import is_secret_header, is_secret_parameter
 from postback_sender import Event, Postback
 from postback_sender.delivery.request import request_bytes

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn
 
-from postback_conformance.judge import Judgement
+from postback_conformance.judging.judge import Judgement
+from postback_conformance.judging.rule import Example, Rule
+from postback_conformance.judging.selection import CASE, select
+from postback_conformance.judging.verdict import Level
 from postback_conformance.redaction import Hide, hidden
 from postback_conformance.reports.report import About, Report, make_report
-from postback_conformance.rule import Example, Rule
-from postback_conformance.selection import CASE, select
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.running import ANSWERS
-from postback_conformance.verdict import Level
 from postback_sender.notification import Notification
 
 _NO_EXAMPLE: Final = Example(settings="", captures=())

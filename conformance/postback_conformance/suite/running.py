@@ -7,12 +7,8 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from postback_conformance.hosting.hosted import HostingError
-from postback_conformance.judge import Judgement
-from postback_conformance.suite.bench import Bench
-from postback_conformance.suite.case import Case, Need, missing
-from postback_conformance.suite.facts import ACKNOWLEDGE, OURS
-from postback_conformance.suite.probe import ProbeError
-from postback_conformance.verdict import (
+from postback_conformance.judging.judge import Judgement
+from postback_conformance.judging.verdict import (
     PASS,
     Fail,
     Inconclusive,
@@ -21,6 +17,10 @@ from postback_conformance.verdict import (
     OutcomeName,
     Verdict,
 )
+from postback_conformance.suite.bench import Bench
+from postback_conformance.suite.case import Case, Need, missing
+from postback_conformance.suite.facts import ACKNOWLEDGE, OURS
+from postback_conformance.suite.probe import ProbeError
 from postback_sender import RenderError, TemplateSyntaxError
 from postback_sender.delivery.retry import Failure
 from postback_sender.quantities import NANOSECONDS_PER_SECOND, format_duration

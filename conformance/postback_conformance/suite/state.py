@@ -13,9 +13,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from postback_conformance.judging.rule import Source
+from postback_conformance.judging.verdict import Outcome
 from postback_conformance.ledger.making import Life
 from postback_conformance.ledger.step import Restart, Send
-from postback_conformance.rule import Source
 from postback_conformance.rules.fact_sources import (
     ACTIONS_API,
     CAPTURED_CALLS,
@@ -28,7 +29,6 @@ from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.facts import ACKNOWLEDGE, NO_RETRY, OURS
 from postback_conformance.suite.playing import Script, not_applicable, play_all, tells_updates
-from postback_conformance.verdict import Outcome
 from postback_sender.action import Conversion
 
 _AT_ONCE: Final = 8
