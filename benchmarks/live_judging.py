@@ -23,9 +23,9 @@ from judging import captures, sample
 from load import load, on_core
 from postback_receiver import Capture
 
-ROUNDS = 3
-# As long as what is saved up for bursts is soon used up.
-REQUESTS = 12_000
+ROUNDS = 2
+# So many that what is saved up for bursts, a fifth of a second, is little of it.
+REQUESTS = 40_000
 MOST_SPREAD = 0.25
 FLOOR = 0.75
 FLOOR_OF_BARE = 0.5

@@ -66,6 +66,25 @@ def test_under_load_judging_takes_a_ninth_of_the_time(read_settings: ReadSetting
     assert live.left_out > MOST_WAITING
 
 
+def test_after_too_many_it_rests_until_a_burst_is_saved_up_and_judges_what_comes_then(
+    read_settings: ReadSettings,
+) -> None:
+    work = Work(each_ms=1)
+    live = work.live(read_settings(JSON_SETTINGS))
+    captures = iter(arriving(10_000))
+    while not live.left_out:
+        list(live.see(next(captures)))
+    before, left_out = len(work.judged), live.left_out
+    resting = next(captures)
+    live.began(resting)
+    assert [*live.see(resting)] == []
+    assert (len(work.judged), live.waiting, live.left_out) == (before, 0, left_out + 1), "told of twice, counted once"
+    work.now_ns += 60_000 * _MS
+    rested = next(captures)
+    live.began(rested)
+    assert [one.id for one, _ in live.see(rested)] == [rested.id]
+
+
 def test_what_waits_is_judged_in_its_order_when_it_is_quiet(read_settings: ReadSettings) -> None:
     work = Work(each_ms=150)
     live = work.live(read_settings(JSON_SETTINGS))

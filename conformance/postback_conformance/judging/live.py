@@ -2,8 +2,8 @@
 
 Captures are judged in the order of their arrival, which is that of a store, so that what is told now is what
 `postback check` will tell: one that still waits for its answer holds up those after it, but not for ever. Under load
-captures wait to be judged. When too many wait, all are left out and counted, and judging begins anew: a judge that had
-missed captures in between would know less than it thinks.
+captures wait to be judged. When too many wait, all are left out and counted, and so is what comes until time for a
+burst has been saved up; then judging begins anew, since a judge that has missed captures knows less than it thinks.
 """
 
 from collections import OrderedDict
@@ -17,8 +17,7 @@ from postback_conformance.judging.verdict import Verdict
 from postback_receiver import Capture
 
 MOST_WAITING = 2_000
-# One part of judging to eight of all else. Taking captures in costs something too; four parts of five of the throughput
-# were measured to be left at this share, and two of three at twice as much.
+# One part of judging to eight of all else. Keeping captures until there is time costs something, too.
 _SHARE = 8
 # What may be saved up in quiet times, so that a burst is judged at once.
 _SAVED_NS = 200_000_000
@@ -49,6 +48,8 @@ class LiveJudge:
         self._done: set[str] = set()
         self._saved_ns = _SAVED_NS
         self._looked_ns = clock_ns()
+        # Left out without being looked at: to keep what nobody will have time for costs a receiver more than to judge.
+        self._is_resting = False
 
     @property
     def waiting(self) -> int:
@@ -57,6 +58,10 @@ class LiveJudge:
 
     def began(self, capture: Capture) -> None:
         """Take in a capture that is to be answered."""
+        if self._rests():
+            self.left_out += 1
+            self._done.add(capture.id)
+            return
         self._waiting[capture.id] = _Waiting(capture, self._clock_ns(), is_over=False)
         self._bound()
 
@@ -66,15 +71,16 @@ class LiveJudge:
             self._done.discard(capture.id)
         elif (waiting := self._waiting.get(capture.id)) is not None:
             waiting.capture, waiting.is_over = capture, True
+        elif self._rests():
+            self.left_out += 1
         else:
             self._waiting[capture.id] = _Waiting(capture, self._clock_ns(), is_over=True)
             self._bound()
-        return self.catch_up()
+        return self.catch_up() if self._waiting else iter(())
 
     def catch_up(self, *, to_the_end: bool = False) -> Iterator[tuple[Capture, Verdict]]:
         """Judge what waits, as long as there is time, or all of it; ask again when it is quiet."""
-        now_ns = self._clock_ns()
-        self._saved_ns = min(_SAVED_NS, self._saved_ns + (now_ns - self._looked_ns) // _SHARE)
+        now_ns = self._save_up()
         while self._waiting and (to_the_end or self._saved_ns > 0):
             first = next(iter(self._waiting.values()))
             if not first.is_over:
@@ -91,6 +97,18 @@ class LiveJudge:
             yield from ((capture, finding) for finding in findings)
         self._looked_ns = now_ns
 
+    def _save_up(self) -> int:
+        now_ns = self._clock_ns()
+        self._saved_ns = min(_SAVED_NS, self._saved_ns + (now_ns - self._looked_ns) // _SHARE)
+        self._looked_ns = now_ns
+        return now_ns
+
+    def _rests(self) -> bool:
+        if self._is_resting:
+            self._save_up()
+            self._is_resting = self._saved_ns < _SAVED_NS
+        return self._is_resting
+
     def _bound(self) -> None:
         if len(self._waiting) <= MOST_WAITING:
             return
@@ -98,3 +116,4 @@ class LiveJudge:
         self._done |= {one.capture.id for one in self._waiting.values() if not one.is_over}
         self._waiting.clear()
         self._judges = self._make_judges()
+        self._is_resting = True
