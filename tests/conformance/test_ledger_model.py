@@ -281,6 +281,13 @@ def test_a_wrong_figure_is_told_with_the_mistake_that_gives_it(actual: str, look
     assert len(found.actual) < 50
 
 
+def test_without_deltas_nothing_is_said_to_have_been_added_up() -> None:
+    free = TRACKED | {"Payout": "0.00"}
+    arrivals = [Arrival(update_of(one, NO_DELTAS), place) for place, one in enumerate((free, LESS))]
+    (found,) = differences("A", Expected(payout=Decimal(8)), Recorded(id="A", payout=Decimal(0)), arrivals)
+    assert "arrived first" in found.looks_like
+
+
 def test_what_a_probe_does_not_tell_is_not_compared_and_nothing_at_all_is_a_difference() -> None:
     silent = Recorded(id="A")
     assert differences("A", certain("PENDING", "10"), silent, ()) == ()

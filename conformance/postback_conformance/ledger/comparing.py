@@ -1,6 +1,6 @@
 """What a partner recorded, beside what must be recorded: the differences, and what they look like."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal, Protocol
@@ -127,7 +127,7 @@ def _of_money(
     )
 
 
-def _likeness(expected: Decimal, actual: Decimal, told: Sequence[int | None], moved: Iterable[int]) -> str:
+def _likeness(expected: Decimal, actual: Decimal, told: Sequence[int | None], moved: Sequence[int]) -> str:
     """Say which common mistake gives the actual figure; nothing when none does."""
     if not _is_ordinary(actual):
         return ""
@@ -138,7 +138,10 @@ def _likeness(expected: Decimal, actual: Decimal, told: Sequence[int | None], mo
             "a figure that was computed or kept in binary floating point, or rounded",
         ),
         (units == told[-1], "the figure of the postback that arrived last, which is not the newest one"),
-        (units == sum(moved), "every postback added up, those included that had been taken before"),
+        (
+            len(moved) == len(told) and units == sum(moved),
+            "every postback added up, those included that had been taken before",
+        ),
         (units == told[0], "the figure of the postback that arrived first: what came later was not booked"),
         (units == sum(figure or 0 for figure in told), "all figures added up, as if each were of another action"),
         (units == 0, "nothing booked"),
