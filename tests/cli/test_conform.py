@@ -95,7 +95,7 @@ def test_should_counts_when_it_is_asked_for(run: Run, settings: str, bad: str) -
         (("--only", "nothing.*"), (4, "no case is called")),
         (("--only", "state.*", "--skip", "state.*"), (4, "no case")),
         (("--only", "recovery.restart"), (4, "nothing was tested")),
-        (("--probe", "nowhere"), (2, "expected a URL or module:function")),
+        (("--probe", "nowhere"), (2, "expected a URL, a path at the endpoint or module:function")),
         (("--probe", "http://elsewhere.example/"), (2, "--allow-host elsewhere.example")),
         (("--replay", "n.toml"), (2, "--replay says what to send")),
         (("--restart", "no-such-program-anywhere x"), (2, "there is no program 'no-such-program-anywhere'")),
@@ -151,7 +151,7 @@ def test_a_case_that_failed_is_told_kept_and_done_again_here_and_by_pytest_until
 ) -> None:
     partner = KnowsIdsOnly()
     with serving(partner) as url:
-        probe = ("--probe", url.replace("/postback", "/probe"))
+        probe = ("--probe", "/probe")
         only = ("--only", "state.reversal", "--seed", "7")
         done = run("conform", url, "--notification", settings, *probe, *only, env=KEY)
         assert done.code == 1, done.text

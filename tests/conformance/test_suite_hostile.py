@@ -254,7 +254,7 @@ def test_a_probe_that_hangs_is_not_asked_for_ever() -> None:
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("tests", "expected a URL or module:function"),
+        ("tests", "expected a URL, a path at the endpoint or module:function"),
         ("no_such_module_of_anybody:f", "cannot be loaded: ModuleNotFoundError"),
         ("json:nothing", "cannot be loaded: AttributeError"),
         ("math:pi", "expected a function, got 3.14"),

@@ -88,7 +88,7 @@ def _conform(
         str | None,
         typer.Option(
             "--probe",
-            metavar="URL|module:function",
+            metavar="URL|/path|module:function",
             help="Shows what the endpoint recorded; without it, no case looks at money. See docs/harness.md.",
         ),
     ] = None,
@@ -143,7 +143,7 @@ def _conform(
 ) -> None:
     """Test an endpoint with postbacks of all kinds, good and bad: does it lose money, count it twice, fall over?
 
-    For example: postback conform http://127.0.0.1:8080/postback --notification n.toml --probe http://127.0.0.1:8080/probe
+    For example: postback conform http://127.0.0.1:8080/postback --notification n.toml --probe /probe
 
     Send to a test system only: actions are invented, and recorded there. Exit code 1 on findings, 4 when nothing was
     tested, 130 after Ctrl-C.
@@ -177,7 +177,7 @@ def _conform(
             restart=restart_by(restart, split_url(url)[0][0]) if restart is not None else None,
         ),
         parse_notification(source, os.environ),
-        probe=_probe(probe, hosts) if probe is not None else None,
+        probe=_probe(probe, url, hosts) if probe is not None else None,
         seed=seed,
         max_examples=max_examples,
         quick=quick,
@@ -268,12 +268,12 @@ def _read_case_file(path: Path) -> CaseFile:
     return decode_case_file(data, name=str(path))
 
 
-def _probe(place: str, hosts: Sequence[str]) -> Probe:
+def _probe(place: str, url: str, hosts: Sequence[str]) -> Probe:
     """Return the probe; its module may lie in the folder of the command, as it may for other test tools."""
     if "://" not in place and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        return probe_at(place, allowed_hosts=hosts)
+        return probe_at(place, endpoint=url, allowed_hosts=hosts)
     except TargetError as error:
         raise ConformanceError(f"--probe: {error}") from None
 

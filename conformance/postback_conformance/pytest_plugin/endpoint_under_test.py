@@ -6,7 +6,6 @@ import sys
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import Final, cast
-from urllib.parse import urljoin
 
 import pytest
 
@@ -45,12 +44,10 @@ def probe_of(config: pytest.Config, given: object, url: str) -> Probe | None:
     if given is None:
         return None
     if isinstance(given, str):
-        if given.startswith("/"):
-            given = urljoin(url, given)
-        elif not all(given.partition(":")):
+        if not given.startswith("/") and not all(given.partition(":")):
             raise ConformanceError(f"postback_probe: {_A_PROBE}, got {given!r:.100}")
         _let_modules_lie_here(config, given)
-        return probe_at(given, allowed_hosts=several(config, "allow-host"))
+        return probe_at(given, endpoint=url, allowed_hosts=several(config, "allow-host"))
     if not callable(given):
         raise ConformanceError(f"postback_probe: {_A_PROBE}, got {given!r:.100}")
     return CallableProbe(cast("ProbeFunction", given))

@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from inspect import iscoroutinefunction
 from pkgutil import resolve_name
 from typing import Final, Protocol, cast
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import msgspec
 
@@ -66,14 +66,26 @@ ProbeFunction = Callable[[str], object]
 
 
 def probe_at(
-    place: str, *, allowed_hosts: Collection[str] = (), limit_ns: int = _DEFAULT_LIMIT_NS, clock: Clock | None = None
+    place: str,
+    *,
+    endpoint: str = "",
+    allowed_hosts: Collection[str] = (),
+    limit_ns: int = _DEFAULT_LIMIT_NS,
+    clock: Clock | None = None,
 ) -> Probe:
-    """Return the probe at a URL or `module:function`, or raise `ProbeError` or `TargetError`."""
+    """Return the probe at a URL, a path at the endpoint's URL, or `module:function`.
+
+    Raises `ProbeError` or `TargetError`.
+    """
+    if endpoint and place.startswith("/"):
+        place = urljoin(endpoint, place)
     if "://" in place:
         check_target(place, allowed_hosts=allowed_hosts)
         return UrlProbe(place, allowed_hosts=allowed_hosts, limit_ns=limit_ns, clock=clock or SystemClock())
     if not all(place.partition(":")):
-        raise ProbeError(f"--probe {place}: expected a URL or module:function, such as tests.ledger:recorded")
+        raise ProbeError(
+            f"--probe {place}: expected a URL, a path at the endpoint or module:function, such as tests.ledger:recorded"
+        )
     try:
         found: object = resolve_name(place)
     except Exception as error:
