@@ -5,7 +5,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -251,7 +251,7 @@ def test_the_nearest_miss_differs_least_and_latest(new_capture: Callable[[str], 
 
 def test_a_hostile_capture_costs_little_and_is_told_in_bounds() -> None:
     size = 300_000
-    started = perf_counter()
+    started = process_time()
     for target, data in (("/?" + "?" * size, b"key " * (size // 4)), ("://" + ":" * size, b"&" * size)):
         capture = replace(CAPTURE, target=target, headers=(("X-A", "\x1b[2J" * 1000),), body=data)
         wanted = (
@@ -265,7 +265,7 @@ def test_a_hostile_capture_costs_little_and_is_told_in_bounds() -> None:
         shown = str(nearest_miss(wanted, [capture]))
         assert len(shown) < 3000
         assert shown.replace("\n", "").isprintable()
-    assert perf_counter() - started < 1.0
+    assert process_time() - started < 1.0
 
 
 def test_a_difference_is_told_where_the_values_part() -> None:

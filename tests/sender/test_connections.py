@@ -273,7 +273,7 @@ def test_a_connection_that_is_reset_in_the_middle_of_an_answer_is_no_answer(leng
 
 
 async def slowly(_host: str, _port: int) -> Sequence[str]:
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.5)
     return ["127.0.0.1"]
 
 
@@ -332,7 +332,7 @@ def test_what_connecting_took_is_part_of_the_time_for_all_of_it() -> None:
     heard: list[float] = []
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for pause_s in (0.0, 0.25):
+        for pause_s in (0.0, 0.75):
             await reader.readuntil(b"\r\n\r\n")
             await asyncio.sleep(pause_s)
             writer.write(OK)
@@ -343,11 +343,11 @@ def test_what_connecting_took_is_part_of_the_time_for_all_of_it() -> None:
         heard.append(asyncio.get_running_loop().time())
         writer.close()
 
-    timeouts = Timeouts(total_ns=300 * MILLISECOND)
+    timeouts = Timeouts(total_ns=1000 * MILLISECOND)
     assert [one.failure for one in answers_of(script, 2, timeouts=timeouts, resolve=slowly)] == [None, None]
     [got] = answers_of(script_that_is_slow_at_once, timeouts=timeouts, resolve=slowly)
-    assert (got.failure, got.detail) == (Failure.TIMEOUT, "not done within 300ms")
-    assert heard[1] - heard[0] < 0.25
+    assert (got.failure, got.detail) == (Failure.TIMEOUT, "not done within 1s")
+    assert heard[1] - heard[0] < 0.75
 
 
 def test_what_never_left_tells_when_we_began_to_connect_and_when_we_gave_up() -> None:
