@@ -23,24 +23,12 @@ from postback_receiver import (
 )
 from postback_receiver.sqlite_rows import capture_to_row
 from postback_receiver.sqlite_writer import SqliteWriter
+from stopped_clock import StoppedClock
 
 NewCapture = Callable[[str], Capture]
 
 
 NewWriter = Callable[[Retention, int], SqliteWriter]
-
-
-class FixedClock:
-    """Stands still."""
-
-    def __init__(self, at_ns: int) -> None:
-        self._at_ns = at_ns
-
-    def now_ns(self) -> int:
-        return self._at_ns
-
-    def monotonic_ns(self) -> int:
-        return 0
 
 
 @pytest.fixture
@@ -54,7 +42,7 @@ def new_writer(tmp_path: Path) -> Iterator[NewWriter]:
                 durability="process",
                 retention=retention,
                 busy_timeout_s=1,
-                clock=FixedClock(now_ns),
+                clock=StoppedClock(now_ns),
             )
             stack.callback(writer.close)
             return writer

@@ -26,21 +26,9 @@ from postback_receiver import (
 )
 from postback_receiver.sqlite_file import Durability, is_database
 from postback_receiver.sqlite_rows import SEQ_OF_ID
+from stopped_clock import StoppedClock
 
 NewCapture = Callable[[str], Capture]
-
-
-class FixedClock:
-    """Stands still."""
-
-    def __init__(self, at_ns: int) -> None:
-        self._at_ns = at_ns
-
-    def now_ns(self) -> int:
-        return self._at_ns
-
-    def monotonic_ns(self) -> int:
-        return 0
 
 
 def database(path: Path, *statements: str) -> None:
@@ -155,7 +143,7 @@ def test_a_capture_is_found_by_its_id_without_reading_all_ids(tmp_path: Path) ->
 
 def test_evictions_are_remembered_and_their_numbers_not_used_again(tmp_path: Path, new_capture: NewCapture) -> None:
     path = tmp_path / "captures.db"
-    later = FixedClock(new_capture("x").received_at_ns + 10**10)
+    later = StoppedClock(new_capture("x").received_at_ns + 10**10)
     with closing(SqliteStore(path, retention=Retention(max_age_ns=1), clock=later)) as store:
         asyncio.run(store.append(new_capture("a")))
         assert (store.count(), store.evictions().captures) == (0, 1)

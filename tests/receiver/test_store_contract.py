@@ -25,21 +25,9 @@ from postback_receiver import (
     SqliteStore,
     StoreError,
 )
+from stopped_clock import StoppedClock
 
 NewCapture = Callable[[str], Capture]
-
-
-class FixedClock:
-    """Stands still."""
-
-    def __init__(self, at_ns: int) -> None:
-        self._at_ns = at_ns
-
-    def now_ns(self) -> int:
-        return self._at_ns
-
-    def monotonic_ns(self) -> int:
-        return 0
 
 
 class OpenNewStore(Protocol):
@@ -216,7 +204,7 @@ def test_the_oldest_captures_go_first_and_are_counted(
     open_new_store: OpenNewStore, new_capture: NewCapture, retention: Retention, left: str
 ) -> None:
     captures = [replace(new_capture(one), body=bytes(100), target="/", headers=()) for one in "abcdef"]
-    store = open_new_store(retention=retention, clock=FixedClock(captures[-1].received_at_ns))
+    store = open_new_store(retention=retention, clock=StoppedClock(captures[-1].received_at_ns))
     for one in captures:
         keep(store, one)
     gone = captures[: len(captures) - len(left)]

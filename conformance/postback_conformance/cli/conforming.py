@@ -17,7 +17,7 @@ from postback_conformance.cli.capture_options import RevealOption
 from postback_conformance.cli.case_keeping import CaseKeeper
 from postback_conformance.cli.case_progress import CaseProgress, stopping_at_ctrl_c
 from postback_conformance.cli.generating import keep_hypothesis_out_of_here
-from postback_conformance.cli.reporting import put_report, wanted_reports, write_reports
+from postback_conformance.cli.reporting import OutputOption, ReportOption, put_report, wanted_reports, write_reports
 from postback_conformance.cli.terminal import counted, say, show
 from postback_conformance.cli.trust import CaFileOption, InsecureOption, trusted
 from postback_conformance.errors import ConformanceError, SelectionError
@@ -115,16 +115,8 @@ def _conform(
         int, typer.Option("--max-examples", min=1, max=10_000, help="How many events a case generates.")
     ] = DEFAULT_EXAMPLES,
     quick: Annotated[bool, typer.Option("--quick", help="A few seconds: fewer examples, smaller bursts.")] = False,
-    report: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--report", metavar="FORMAT=FILE", help="Also write this, such as junit=out.xml; may be repeated."
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Where --format goes, instead of being printed."),
-    ] = None,
+    report: ReportOption = None,
+    output: OutputOption = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(

@@ -13,6 +13,8 @@ from postback_conformance.captured.traffic import Traffic, notifications_of, ope
 from postback_conformance.cli.capture_options import RevealOption
 from postback_conformance.cli.following import Follower
 from postback_conformance.cli.reporting import (
+    OutputOption,
+    ReportOption,
     captures_of,
     put_report,
     wanted_reports,
@@ -109,16 +111,8 @@ def _check(
         bool, typer.Option("--follow", help="Go on judging as the store grows; Ctrl-C ends with a summary.")
     ] = False,
     html: Annotated[Path | None, typer.Option("--html", metavar=_FILE, help="Also write an HTML page.")] = None,
-    report: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--report", metavar="FORMAT=FILE", help="Also write this, such as junit=out.xml; may be repeated."
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar=_FILE, help="Where --format goes, instead of being printed."),
-    ] = None,
+    report: ReportOption = None,
+    output: OutputOption = None,
     reveal: RevealOption = False,
     schema: Annotated[
         bool,

@@ -1,8 +1,11 @@
-"""Where the reports of `check` go: one to stdout or a file, and any number of others into files of their own."""
+"""Where reports of `check` and `conform` go, by their flags: one to stdout or a file, any others into files."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from postback_conformance.captured.traffic import Traffic
 from postback_conformance.cli.terminal import put, say, show
@@ -13,6 +16,14 @@ from postback_conformance.reports.report import Report
 from postback_conformance.reports.terminal import terminal_report
 from postback_receiver import Capture, CaptureLookupError
 
+ReportOption = Annotated[
+    list[str] | None,
+    typer.Option("--report", metavar="FORMAT=FILE", help="Also write this, such as junit=out.xml; may be repeated."),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Where --format goes, instead of being printed."),
+]
 # Of a store, so many are looked up one by one; for more it is read through once more.
 _MOST_LOOKED_UP = 300
 
