@@ -3,12 +3,12 @@
 import gzip
 import json
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from cpu_time import cpu_time
 from postback_conformance.captured.traffic import open_traffic
 from postback_conformance.errors import TrafficError
 from postback_conformance.judging.judge import Judgement, judge
@@ -80,9 +80,9 @@ def assert_no_fault_of_ours(judgement: Judgement) -> None:
 def test_hostile_bodies_are_judged_in_bounded_time(body_format: str, body: bytes, read_settings: ReadSettings) -> None:
     target = "/postback?" + body.decode("latin-1") if body_format == "query" else "/postback"
     arrived = capture(body if body_format != "query" else b"", target=target)
-    begun = time.process_time()
-    judgement = judge([arrived, GOOD], read_settings(NOTES[body_format]), RULES)
-    assert time.process_time() - begun < 10
+    with cpu_time() as spent:
+        judgement = judge([arrived, GOOD], read_settings(NOTES[body_format]), RULES)
+    assert spent.seconds < 20
     assert_no_fault_of_ours(judgement)
     assert judgement.captures == 2
 
