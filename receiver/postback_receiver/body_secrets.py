@@ -1,7 +1,8 @@
 """Where in a body secrets stand: the values of fields, keys, elements and attributes that are named like one.
 
-Bodies are looked through as they are, well-formed or not, whole or cut: a body that no parser takes holds its secrets
-all the same. Compression has to be taken off before. What stands in JSON within JSON is not found.
+So are the parameters of URLs, and a password in one. Bodies are looked through as they are, well-formed or not, whole
+or cut: a body that no parser takes holds its secrets all the same. Compression has to be taken off before. What stands
+in JSON within JSON is not found.
 """
 
 import binascii
@@ -44,6 +45,15 @@ _RAW_VALUE = re.compile(rb"(?:[ \t]|(?:\r\n|\r|\n)[ \t])*+(?P<value>[^\r\n]*+(?:
 _RAW_FIELD = re.compile(
     rb"(?:" + _RAW_LINE + rb"(?P<first>[^=&#\s]{1,200}+)|[?&](?P<name>[^=&\r\n]{1,200}+))"
     rb"=(?P<value>[^&\r\n]+?)(?=[&\r\n]|\Z| HTTP/[0-9.]{1,8}(?:[\r\n]|\Z))"
+)
+# JSON may write the slashes and ampersands of a URL with a backslash. One within another is encoded once more.
+_URL = re.compile(
+    rb"https?(?::|%3[Aa])(?:\\?/|%2[Ff]){2}(?:(?P<password>[^/?#@:\s\"'<>\\]*+:[^/?#@\s\"'<>\\]++)@)?"
+    rb"(?:[^\s\"'<>\\]|\\/|\\u0026)*+"
+)
+_URL_PARAMETERS = (
+    re.compile(rb"(?:[?&]|\\u0026)(?P<name>[^=&?#\\]{1,64}+)=(?P<value>(?:[^&#\\]|\\/)++)"),
+    re.compile(rb"(?i)%(?:3f|26)(?P<name>[^=&#%\\]{1,64}+)%3d(?P<value>(?:(?!%2[63])[^&#\\])++)"),
 )
 # Of a body in parts (RFC 2046 §5.1, RFC 7578 §4.2): what names the boundary, the heads of parts, the names of fields.
 _BOUNDARY = re.compile(r"""(?i);\s*+boundary\s*+=\s*+(?:"(?P<quoted>[^"]{1,200}+)"|(?P<bare>[^\s;"]{1,200}+))""")
@@ -99,17 +109,17 @@ def body_secrets(body: bytes, kind: BodyKind, boundary: bytes = b"") -> Iterator
     """
     match kind:
         case "form":
-            yield from _in_form(body)
+            yield from _apart((*_in_form(body), *_in_urls(body)))
         case "json":
-            yield from _in_json(body)
+            yield from _apart((*_in_json(body), *_in_urls(body)))
         case "xml":
-            yield from _apart(_in_xml(body))
+            yield from _apart((*_in_xml(body), *_in_urls(body)))
         case "raw":
-            yield from _apart((*_in_raw(body), *_in_json(body), *_in_xml(body)))
+            yield from _apart((*_in_raw(body), *_in_json(body), *_in_xml(body), *_in_urls(body)))
         case "multipart":
             yield from _apart(_in_parts(body, boundary, 1))
         case "other":
-            return
+            yield from _apart(_in_urls(body))
 
 
 def form_text(data: bytes | str) -> bytes:
@@ -210,6 +220,16 @@ def _local_name(name: bytes) -> str:
 
 def _xml_text(written: bytes) -> bytes:
     return unescape_markup(written.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+
+def _in_urls(body: bytes) -> Iterator[BodySecret]:
+    for url in _URL.finditer(body):
+        if url["password"]:
+            yield BodySecret(*url.span("password"), form_text(url["password"]))
+        for parameter in _URL_PARAMETERS:
+            for found in parameter.finditer(body, *url.span()):
+                if _is_secret(unquote(found["name"].decode("latin-1"))):
+                    yield BodySecret(*found.span("value"), form_text(found["value"].replace(b"\\/", b"/")))
 
 
 def _in_raw(data: bytes) -> Iterator[BodySecret]:

@@ -45,12 +45,11 @@ _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _METHOD: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}")
 _METHOD_START: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}+(?: |\Z)")
 _TARGET_START: Final = re.compile(r"/|\*\Z|[A-Za-z][A-Za-z0-9+.-]*://.")
+_USUAL_LINE: Final = re.compile(rb"(POST|GET) (/[!-~]*+) HTTP/(1\.[01])\r\n")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
 _BARE_LINE_FEED: Final = re.compile(rb"(?<!\r)\n")
 _CONTROLS: Final = bytes(byte for byte in (*range(0x20), 0x7F) if byte not in b"\t\r\n")
 _BLANKS: Final = " \t"
-
-_USUAL_METHODS: Final = frozenset({"POST", "GET"})
 
 # The header fields that say where a request ends and what becomes of its connection.
 _TELLING: Final = frozenset({"host", "content-length", "transfer-encoding", "connection", "expect"})
@@ -102,14 +101,12 @@ class Malformed(msgspec.Struct, frozen=True, gc=False):
 def parse_head(head: bytes) -> RequestHead | Malformed:
     """Read a head; `head` ends with the empty line."""
     # A sender says the same again and again, but for its target: its header fields are known as a whole.
-    first, _, section = head.partition(b"\r\n")
-    line = first.decode("latin-1")
-    if len(section) <= _MAX_KNOWN_SECTION and line.isprintable():
-        method, target, version = _split_first_line(line)
-        if _first_line_fault(method, target, version) is None:
-            known = _known_fields(section, version[5:])
-            if known is not None:
-                return RequestHead(method, target, version[5:], *known)
+    usual = _USUAL_LINE.match(head, 0, MAX_TARGET_BYTES)
+    if usual is not None and len(head) - usual.end() <= _MAX_KNOWN_SECTION:
+        method, target, version = usual[1].decode(), usual[2].decode(), usual[3].decode()
+        known = _known_fields(head[usual.end() :], version)
+        if known is not None:
+            return RequestHead(method, target, version, *known)
     return _parse_afresh(head)
 
 
@@ -215,7 +212,7 @@ def _first_line_fault(method: str, target: str, version: str) -> tuple[str, int]
             fault = "the peer speaks HTTP/2 unasked; this port speaks HTTP/1.1", 505
         else:
             fault = "the version is not HTTP/1.0 or HTTP/1.1", 505
-    elif method not in _USUAL_METHODS and not _METHOD.fullmatch(method):
+    elif not _METHOD.fullmatch(method):
         fault = "the method is not a name of up to 32 letters", 400
     elif len(target) > MAX_TARGET_BYTES:
         fault = f"the target is longer than {MAX_TARGET_BYTES} bytes", 414

@@ -5,12 +5,12 @@ would write the body's page a second time.
 """
 
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
 from postback_receiver.capture import Answer, Capture, Headers, Tls
-from postback_receiver.retention import capture_size
+from postback_receiver.retention import capture_size, fields_size
 from postback_receiver.store import Numbered
 
 SqlValue: TypeAlias = str | bytes | bytearray | int | None
@@ -144,6 +144,9 @@ _NOTHING_RARE: Final = (None,) * len(_RARE)
 _SENT: Final = ("sent_at_ns", "sent_ns")
 _SENT_AND_GONE: Final = (*_SENT, "gone_ns")
 _MOST_COPIED: Final = 16_384
+# A sender says the same again and again: the fields of so many heads, of up to so many bytes each, are remembered.
+_MOST_KNOWN: Final = 256
+_LONGEST_KNOWN: Final = 1024
 SELECT_PAGE: Final = {version: f"{select} WHERE seq > ? ORDER BY seq LIMIT ?" for version, select in _FROM.items()}
 # What is NULL is no condition.
 _CONDITIONS: Final = """
@@ -225,6 +228,16 @@ class Ending(msgspec.Struct, frozen=True, gc=False):
         return _SENT_AND_GONE, (self.sent_at_ns, self.sent_ns, self.gone_ns)
 
 
+class _Fields(NamedTuple):
+    """Header fields as they are kept, and how many bytes they count for."""
+
+    text: str
+    size: int
+
+
+_known_fields: dict[Headers, _Fields] = {}
+
+
 class CaptureRow(msgspec.Struct, frozen=True, gc=False):
     """A capture ready to be written: its size, its columns, and what is known of its end.
 
@@ -256,6 +269,7 @@ def capture_to_row(capture: Capture) -> CaptureRow:
     """What to write for a capture."""
     answer = capture.answer
     body = capture.body
+    headers = _to_fields(capture.headers)
     columns: Row = (
         capture.id,
         capture.run,
@@ -273,7 +287,7 @@ def capture_to_row(capture: Capture) -> CaptureRow:
         int(capture.truncated),
         answer.status if answer else None,
         capture.target,
-        _encode(capture.headers).decode(),
+        headers.text,
         bytearray(body) if len(body) <= _MOST_COPIED else body,
     )
     rare = (
@@ -292,7 +306,18 @@ def capture_to_row(capture: Capture) -> CaptureRow:
     if capture.gone_ns is not None or (answer and (answer.sent_at_ns is not None or answer.sent_ns is not None)):
         sent = (answer.sent_at_ns, answer.sent_ns) if answer else (None, None)
         ending = Ending(capture.id, *sent, capture.gone_ns)
-    return CaptureRow(capture.id, capture_size(capture), columns, present, ending)
+    return CaptureRow(capture.id, capture_size(capture, headers.size), columns, present, ending)
+
+
+def _to_fields(headers: Headers) -> _Fields:
+    fields = _known_fields.get(headers)
+    if fields is None:
+        fields = _Fields(_encode(headers).decode(), fields_size(headers))
+        if fields.size <= _LONGEST_KNOWN:
+            if len(_known_fields) >= _MOST_KNOWN:
+                _known_fields.clear()
+            _known_fields[headers] = fields
+    return fields
 
 
 def row_to_capture(values: Row) -> Numbered:

@@ -40,7 +40,8 @@ _WORTH_INDEXING: Final = 512
 
 _LARGE_GROUP: Final = 8
 _LARGE_COMMITS_BETWEEN: Final = 256
-"""Once in so many when that many captures wait for one commit: indexing could not keep up, and would slow all down."""
+"""Once in so many when that many captures go into one commit on average: indexing could not keep up, and would slow all
+down."""
 
 _UNLIMITED: Final = Retention()
 
@@ -95,22 +96,22 @@ class SqliteStore:
         self._thread.start()
 
     async def append(self, capture: Capture) -> None:
-        await self._write(rows.capture_to_row(capture))
+        await self._put(rows.capture_to_row(capture))
 
     def record_answer_sent(self, capture_id: str, at_ns: int, monotonic_ns: int) -> None:
         self._note(rows.Ending(capture_id, at_ns, monotonic_ns, None))
 
     async def record_answer(self, capture_id: str, answer: Answer) -> None:
-        await self._write(rows.answer_to_row(capture_id, answer))
+        await self._put(rows.answer_to_row(capture_id, answer))
 
     def record_peer_gone(self, capture_id: str, monotonic_ns: int) -> None:
         self._note(rows.Ending(capture_id, None, None, monotonic_ns))
 
     async def set_endpoints(self, settings: Mapping[str, bytes | None]) -> None:
-        await self._write(tuple(settings.items()))
+        await self._put(tuple(settings.items()))
 
     async def flush(self) -> None:
-        await self._write(())
+        await self._put(())
 
     def captures(self, *, after: int = 0) -> Iterator[Capture]:
         return self._reader.captures(after=after)
@@ -140,13 +141,14 @@ class SqliteStore:
                 self._queue.put(_Mark.END)
         self._thread.join()
 
-    async def _write(self, write: Write) -> None:
+    def _put(self, write: Write) -> asyncio.Future[None]:
+        """Leave a write to the thread; what is returned is done once it is committed."""
         waiter = asyncio.get_running_loop().create_future()
         with self._closing_lock:
             if self._closed:
                 raise StoreError(path=str(self._path), reason="it is closed; nothing can be added any more.")
             self._queue.put(_Waiting(write, waiter))
-        await waiter
+        return waiter
 
     def _note(self, ending: rows.Ending) -> None:
         if not self._closed:
@@ -157,7 +159,7 @@ class SqliteStore:
     def _write_until_closed(self) -> None:
         pause_s: float | None = IDLE_S
         is_open = True
-        commits = behind = 0
+        commits = written = behind = 0
         while is_open:
             taken = self._take(pause_s)
             is_open = _Mark.END not in taken
@@ -170,16 +172,17 @@ class SqliteStore:
                 is_wanted = partial(self._is_wanted, waiting, endings)
                 outcomes = self._writer.commit([write for write, _ in waiting], endings, is_wanted=is_wanted)
                 _acknowledge([waiter for _, waiter in waiting], outcomes)
-                commits, behind = commits + 1, behind + len(waiting)
+                commits, written, behind = commits + 1, written + len(waiting), behind + len(waiting)
             if not taken:
                 pause_s = self._writer.tidy_up()
+                commits = written = 0
                 behind = 0 if pause_s is None else behind
                 continue
             pause_s = IDLE_S
             # Without this, traffic that never pauses would leave all it brings to be searched by reading.
-            between = _COMMITS_BETWEEN if len(waiting) < _LARGE_GROUP else _LARGE_COMMITS_BETWEEN
+            between = _COMMITS_BETWEEN if written < _LARGE_GROUP * commits else _LARGE_COMMITS_BETWEEN
             if behind >= _WORTH_INDEXING and commits >= between and is_open:
-                commits = 0
+                commits = written = 0
                 behind = 0 if self._writer.tidy_up() is None else behind
         self._writer.close()
 
