@@ -1,4 +1,4 @@
-"""Captured traffic from a file: a capture store, NDJSON or HAR, told apart by their first bytes."""
+"""Captured traffic from a file: a capture store, NDJSON or HAR, told apart by how they begin."""
 
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -22,8 +22,11 @@ from postback_receiver.har import MAX_HAR_BYTES
 from postback_receiver.sqlite_file import is_database
 from postback_sender.notification import Notification, NotificationSource, parse_notification
 
-# An archive is one object with this one key; a line of NDJSON has many, and not this one.
-_HAR_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*\{\s*\"log\"\s*:")
+_BOM = b"\xef\xbb\xbf"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_JSON_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[{}\[\]:]', re.DOTALL)
+# Beyond that, nobody writes comments before an archive.
+_LONGEST_START = 65_536
 _LONGEST_MESSAGE = 400
 _EXPECTED = "expected a capture store, NDJSON or HAR"
 
@@ -46,7 +49,7 @@ def open_traffic(path: Path) -> Generator[Traffic]:
         is_store, start = is_database(path), b""
         if not is_store:
             with path.open("rb") as file:
-                start = file.read(64)
+                start = file.read(_LONGEST_START).removeprefix(_BOM).lstrip()
     except OSError as error:
         raise TrafficError(f"{path}: cannot be read: {error.strerror}; {_EXPECTED}") from None
     if is_store:
@@ -57,13 +60,29 @@ def open_traffic(path: Path) -> Generator[Traffic]:
             )
         finally:
             store.close()
-    elif _HAR_START.match(start):
+    elif _is_archive(start):
         archived = _har(path)
         yield Traffic(name=str(path), count=len(archived), read=lambda: archived, settings={})
-    elif not start.strip() or start.lstrip().startswith(b"{"):
+    elif not start or start.startswith(b"{"):
         yield Traffic(name=str(path), count=None, read=lambda: _ndjson(path), settings={})
     else:
-        raise TrafficError(f"{path}: {_EXPECTED}; got {start[:16].decode('utf-8', 'replace')!r}")
+        got = "UTF-16: save it as UTF-8" if start.startswith(_UTF_16) else repr(start[:16].decode("utf-8", "replace"))
+        raise TrafficError(f"{path}: {_EXPECTED}; got {got}")
+
+
+def _is_archive(start: bytes) -> bool:
+    """Tell whether a text begins as an archive does: one object with a key `log`, before or after any comment."""
+    depth, latest = 0, b""
+    for found in _JSON_TOKEN.finditer(start):
+        token = found[0]
+        # A line of NDJSON may have a `log` of somebody's own, but says first what it is.
+        if token == b":" and depth == 1 and latest in {b'"log"', b'"format"'}:
+            return latest == b'"log"'
+        depth += {b"{": 1, b"[": 1, b"}": -1, b"]": -1}.get(token, 0)
+        if depth == 0:
+            return False
+        latest = token
+    return False
 
 
 def is_store_begun(path: Path) -> bool:
@@ -111,6 +130,8 @@ def unpack_source(settings: bytes) -> NotificationSource:
 
 def _ndjson(path: Path) -> Iterator[Capture]:
     with path.open("rb") as file:
+        if file.read(len(_BOM)) != _BOM:
+            file.seek(0)
         try:
             yield from read_captures(file)
         except CaptureFormatError as error:

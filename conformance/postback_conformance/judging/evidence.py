@@ -1,13 +1,14 @@
 """One capture as the rules of one notification see it; every reading is made at most once."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from postback_conformance.judging.hidden_literals import holds_hidden, with_hidden
-from postback_conformance.judging.named_values import NamedReader, NamedReading
+from postback_conformance.judging.hidden_literals import holds_hidden
+from postback_conformance.judging.histories import History
+from postback_conformance.judging.named_values import NamedReading
 from postback_conformance.judging.once import once
+from postback_conformance.judging.readers import Readers
 from postback_conformance.judging.readings import (
     PLAIN_JSON,
     PLAIN_XML,
@@ -18,29 +19,20 @@ from postback_conformance.judging.readings import (
     read_json,
     read_xml,
 )
-from postback_conformance.judging.token_values import (
-    Reading,
-    Value,
-    ValueReader,
-    target_template,
-    value_reader,
-    wire_target,
-)
+from postback_conformance.judging.token_values import Reading, Value, wire_target
 from postback_conformance.judging.verdict import Inconclusive, NotApplicable, Where
+from postback_conformance.judging.wire_money import Figures, read_figures
 from postback_conformance.redaction import HIDDEN_BY_EXPORT, LEFT_OUT_BY_EXPORT, has_hidden, has_left_out
 from postback_receiver import Capture, decode_body
 from postback_sender.notification import BodyFormat, Notification
-from postback_sender.template import Format, Template
 from postback_sender.template.matching import Mismatch
 
-__all__ = ["Evidence", "FormReading", "Readers", "Value"]
+__all__ = ["Evidence", "FormReading", "Resend", "Value"]
 
 _FORMATS: tuple[BodyFormat, ...] = ("json", "xml", "query")
+OTHER_METHOD = NotApplicable(why="another method than the notification's brought no body, of which http.method tells")
+"""What is said of the body of a request that `has_no_body`."""
 _NO_BODY = {each: NotApplicable(why=f"the notification has no {each} body", by_settings=True) for each in _FORMATS}
-
-if TYPE_CHECKING:
-    from postback_conformance.judging.histories import History
-    from postback_conformance.judging.resends import Resend
 
 
 class FormReading(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,70 +41,25 @@ class FormReading(msgspec.Struct, frozen=True, kw_only=True):
     fault: Fault | None = None
 
 
-class Readers:
-    """What reads the values of one notification's captures: one reader for its URL and one for its body."""
+class Resend(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A repeat: the how-manyth it is (from 1) since the request was new or a success, and the arrival before it."""
 
-    def __init__(self, notification: Notification) -> None:
-        known = notification.known_tokens
-        target, body = target_template(notification.url), notification.body
-        self.is_raw = notification.template.escaping == "raw"
-        self.target: ValueReader | None = None if target is None else value_reader(target, "url", known)
-        self.body: ValueReader | None = None if body is None else value_reader(body, notification.body_format, known)
-        self._url_names = notification.url.names
-        self._notification = notification
-        both = [reader for reader in (self.target, self.body) if reader is not None]
-        nothing = frozenset[str]()
-        self.names = nothing.union(*(reader.names for reader in both))
-        """The tokens of the templates outside joins, as the catalogue spells them."""
-        self.fields = nothing.union(*(reader.fields for reader in both))
-        """The fields of items in joins."""
-        self.certain = nothing.union(*(reader.certain for reader in both))
-        """Those of the tokens that stand somewhere where nothing else can be meant."""
-        self.twice = nothing.union(*(reader.columns.twice for reader in both))
-        self.in_both = nothing
-        if self.target is not None and self.body is not None:
-            self.in_both = self.target.certain & self.body.certain
-            self.twice |= self.in_both
-        """Those of the tokens that stand so in several places; `in_both` are in URL and body."""
-        self.certain_fields = nothing.union(*(reader.columns_of_items.numbers for reader in both))
-        """Those of the fields."""
-
-    @once
-    def hidden_target(self) -> ValueReader | None:
-        """What reads a target in which an export hid a secret that the template holds; None when it holds none."""
-        template = target_template(self._notification.url)
-        hidden = None if template is None else with_hidden(template, "url")
-        return None if hidden is None else value_reader(hidden, "url", self._notification.known_tokens)
-
-    @once
-    def hidden_body(self) -> ValueReader | None:
-        """The same for a body."""
-        notification = self._notification
-        hidden = None if notification.body is None else with_hidden(notification.body, notification.body_format)
-        return None if hidden is None else value_reader(hidden, notification.body_format, notification.known_tokens)
-
-    @once
-    def named_target(self) -> NamedReader | None:
-        """What reads a target by its parameters; None where the template of the URL cannot be read at all."""
-        template = target_template(self._notification.url)
-        return None if template is None else self._named(template, "url")
-
-    @once
-    def named_body(self) -> NamedReader | None:
-        """The same for a body, by its names."""
-        notification = self._notification
-        return None if notification.body is None else self._named(notification.body, notification.body_format)
-
-    def _named(self, template: Template, text_format: Format) -> NamedReader:
-        return NamedReader(template, text_format, self._notification.known_tokens, self._is_free)
-
-    def _is_free(self, name: str) -> bool:
-        token = self._notification.catalogue.find(self._notification.event, name)
-        return token is None or token.type in {"text", "url"}
-
-    def has(self, token: str) -> bool:
-        """Whether the templates have such a token, outside joins."""
-        return token in self._url_names or token in self.names
+    number: int
+    previous_id: str
+    previous_ns: int | None
+    previous_received_ns: int
+    previous_lateness_ns: int
+    previous_run: str
+    previous_ended_ns: int | None
+    """When its answer left or its peer had gone, whichever came first, by the same clock as `previous_ns`."""
+    previous_status: int | None
+    """What the arrival before was answered; None when the sender cannot have read that."""
+    is_read: bool
+    """Whether the sender got that answer for sure."""
+    after_success: bool | None
+    """Whether that was a success; None for one of which nobody can tell whether the sender got it."""
+    doubt: str
+    """Why it need not be a resend of what had failed; empty when it can be nothing else."""
 
 
 class Evidence:
@@ -129,26 +76,31 @@ class Evidence:
         self._history: History | Exception | None = None
 
     @property
-    def resend(self) -> "Resend | None":
+    def resend(self) -> Resend | None:
         """What the endpoint's one `Resends` said of it; None when it repeats nothing, or nobody can tell."""
         if isinstance(self._resend, Exception):
             raise self._resend
         return self._resend
 
     @resend.setter
-    def resend(self, resend: "Resend | Exception | None") -> None:
+    def resend(self, resend: Resend | Exception | None) -> None:
         self._resend = resend
 
     @property
-    def history(self) -> "History | None":
+    def history(self) -> History | None:
         """What was known of its action before it arrived; None when no action can be told."""
         if isinstance(self._history, Exception):
             raise self._history
         return self._history
 
     @history.setter
-    def history(self, history: "History | Exception | None") -> None:
+    def history(self, history: History | Exception | None) -> None:
         self._history = history
+
+    @property
+    def figures(self) -> Figures:
+        """What it says of its action's money; made once where its action can be told."""
+        return self.history.figures if self.history is not None else read_figures(self.texts)
 
     def header(self, name: str) -> tuple[str, ...]:
         """Return all values of a header in the order of the wire; `name` is in lower case."""
@@ -255,6 +207,8 @@ class Evidence:
         """Return why a token has no value here: the templates have none, or it cannot be told."""
         if not self._readers.has(token):
             return NotApplicable(why=f"the template has no {{{token}}}")
+        if self.has_no_body and (self._readers.target is None or token not in self._readers.target.names):
+            return OTHER_METHOD
         return Inconclusive(why=self._untold(token), captures=(self.capture.id,))
 
     @once
@@ -283,10 +237,20 @@ class Evidence:
             reading = hidden.read(target)
         return reading
 
+    @property
+    def has_no_body(self) -> bool:
+        """Whether it came without a body, by another method than the notification's: of that http.method tells."""
+        return not self.capture.body and self.capture.method != self.notification.method and not self.capture.truncated
+
+    @property
+    def is_of_archive(self) -> bool:
+        """Whether no receiver of ours saw it: an archive need not hold every header, nor a body as it was sent."""
+        return not self.capture.run and not self.capture.remote
+
     def _content_of(self, body_format: BodyFormat) -> bytes | NotApplicable | Inconclusive:
         if self.notification.body is None or self.notification.body_format != body_format:
             return _NO_BODY[body_format]
-        return self.content
+        return OTHER_METHOD if self.has_no_body else self.content
 
     @once
     def _body_told(self) -> Reading | NamedReading | None:

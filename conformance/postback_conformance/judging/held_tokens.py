@@ -1,6 +1,6 @@
 """Which tokens of the catalogue the templates of a notification hold, and so which values can arrive."""
 
-from postback_conformance.judging.evidence import Readers
+from postback_conformance.judging.readers import Readers
 from postback_sender.notification import Notification
 from postback_sender.tokens import Token
 

@@ -2,12 +2,11 @@
 
 import struct
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 import msgspec
 
-from postback_conformance.judging.evidence import Evidence
 from postback_conformance.judging.held_tokens import held_names, tells_of_actions
 from postback_conformance.judging.walks import NOTHING, Move, Point, is_walk
 from postback_conformance.judging.wire_money import Figures, read_figures, wire_money
@@ -105,11 +104,13 @@ class Histories:
         self.has_amounts = names >= {"Amount", "DeltaAmount"}
         self._constants = tuple(token for token in _CONSTANTS if token in names)
 
-    def see(self, evidence: Evidence) -> History | None:
-        """Take in the next capture; return what is known of its action, or None when no action can be told."""
+    def see(self, capture_id: str, texts: Mapping[str, str]) -> History | None:
+        """Take in the next capture, by the values that it tells.
+
+        Returns what is known of its action, or None when no action can be told.
+        """
         if not self._is_of_actions:
             return None
-        texts = evidence.texts
         action = texts.get("ActionId")
         if not action:
             self.untold += 1
@@ -118,10 +119,10 @@ class Histories:
         constants = _BETWEEN.join([texts.get(token, "") for token in self._constants])
         before = self._stories.pop(action, None)
         if before is None:
-            now = self._first(action, evidence.capture.id, constants, said)
+            now = self._first(action, capture_id, constants, said)
             changes: tuple[Change, ...] = ()
         else:
-            now = self._next(before, evidence.capture.id, said)
+            now = self._next(before, capture_id, said)
             changes = () if before.constants == constants else tuple(self._changes(before.constants, constants))
         self._stories[action] = now
         if len(self._stories) > self._most:

@@ -10,8 +10,9 @@ from functools import partial
 import msgspec
 
 from postback_conformance.judging.arrival_order import ArrivalOrder
-from postback_conformance.judging.evidence import Evidence, Readers
+from postback_conformance.judging.evidence import Evidence
 from postback_conformance.judging.histories import Histories
+from postback_conformance.judging.readers import Readers
 from postback_conformance.judging.resends import Resends
 from postback_conformance.judging.rule import Profile, Rule
 from postback_conformance.judging.strays import is_stray
@@ -112,7 +113,7 @@ class Judge:
             evidence.resend = error
 
         try:
-            evidence.history = self._histories.see(evidence)
+            evidence.history = self._histories.see(evidence.capture.id, evidence.texts)
         except Exception as error:  # noqa: BLE001
             evidence.history = error
 

@@ -7,7 +7,7 @@ from sys import intern
 import msgspec
 
 from postback_conformance.judging.clocks import travel_ns
-from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.evidence import Evidence, Resend
 from postback_conformance.judging.verdict import Inconclusive
 from postback_conformance.judging.wire_money import read_figures
 from postback_receiver import Capture
@@ -27,27 +27,6 @@ _ELSEWHERE = (
     "earlier state"
 )
 _UNCLEAR = "the same bytes came again, and nobody can tell whether the sender still got the answer before"
-
-
-class Resend(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A repeat: the how-manyth it is (from 1) since the request was new or a success, and the arrival before it."""
-
-    number: int
-    previous_id: str
-    previous_ns: int | None
-    previous_received_ns: int
-    previous_lateness_ns: int
-    previous_run: str
-    previous_ended_ns: int | None
-    """When its answer left or its peer had gone, whichever came first, by the same clock as `previous_ns`."""
-    previous_status: int | None
-    """What the arrival before was answered; None when the sender cannot have read that."""
-    is_read: bool
-    """Whether the sender got that answer for sure."""
-    after_success: bool | None
-    """Whether that was a success; None for one of which nobody can tell whether the sender got it."""
-    doubt: str
-    """Why it need not be a resend of what had failed; empty when it can be nothing else."""
 
 
 class _Seen(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -1,15 +1,22 @@
 """Requests that are nothing of a notification: a favicon, a health check, a scanner. No sender is to blame for them."""
 
+from typing import get_args
+
 from postback_conformance.judging.wanted_url import names_of, wanted_url
 from postback_receiver import Capture
-from postback_sender.notification import Notification
+from postback_sender.notification import Method, Notification
+
+_METHODS = frozenset(get_args(Method))
 
 
 def is_stray(notification: Notification, capture: Capture) -> bool:
-    """Tell whether nothing of a request fits: not its path, no parameter, and not its method together with a body."""
+    """Tell whether nothing of a request fits: not its path, no parameter, and not its method together with a body.
+
+    So does nothing of one to its path that only asks whether anybody is there: a HEAD, a browser's OPTIONS.
+    """
     wanted = wanted_url(notification.url)
-    if wanted.fits(capture.path) or wanted.fits_but_for_slashes(capture.path):
-        return False
     if capture.query and (wanted.hides_names or not {*wanted.names}.isdisjoint(names_of(capture.query))):
         return False
+    if wanted.fits(capture.path) or wanted.fits_but_for_slashes(capture.path):
+        return capture.method not in _METHODS and not capture.body
     return not (notification.body is not None and capture.body and capture.method == notification.method)

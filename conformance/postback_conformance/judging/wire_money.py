@@ -6,8 +6,6 @@ from functools import lru_cache
 
 import msgspec
 
-from postback_conformance.judging.evidence import Evidence
-
 UNITS = 10_000
 """Money is counted in ten-thousandths: one API sample has four decimals, everything else two."""
 
@@ -99,12 +97,6 @@ class Figures(msgspec.Struct, frozen=True, gc=False):
             and not self.differs_from_intended
             and (self.status != "REVERSED" or not self.was_meant_to_have)
         )
-
-
-def figures(evidence: Evidence) -> Figures:
-    """Return what a capture says of its action's money; made once where its action can be told."""
-    history = evidence.history
-    return history.figures if history is not None else read_figures(evidence.texts)
 
 
 def read_figures(texts: Mapping[str, str]) -> Figures:

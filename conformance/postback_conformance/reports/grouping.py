@@ -69,6 +69,12 @@ def counts_by_kind(report: Report) -> dict[Kind, int]:
     return {kind: remarks if kind == "remark" else counts[kind] for kind in KINDS}
 
 
+def counted_at(report: Report) -> str:
+    """Return at how many endpoints each rule was counted, empty when at one."""
+    count = sum(endpoint is not None for endpoint in report.endpoints)
+    return f"each {wording(report.about.subject).tested} counts once at each of {count} endpoints" if count > 1 else ""
+
+
 def remarks_of(report: Report) -> int:
     """Return how many findings are for information only."""
     return sum(group.count for group in report.failures if group.first.level == "INFO")

@@ -16,6 +16,7 @@ from postback_conformance.reports.grouping import (
     broken,
     by_action,
     by_rule,
+    counted_at,
     counts_by_kind,
     headline,
     mood,
@@ -23,7 +24,7 @@ from postback_conformance.reports.grouping import (
 )
 from postback_conformance.reports.report import MAX_EXHIBITS, NOT_TO_BLAME, SUBJECTS, Group, Report
 from postback_conformance.reports.terminal import place_in_words
-from postback_conformance.reports.wording import wording
+from postback_conformance.reports.wording import evicted, not_judged, wording
 
 # The page of any traffic stays under a few megabytes, which a browser opens at once; what is left out is said.
 _MOST_RULES: Final = 80
@@ -59,6 +60,7 @@ def html_report(report: Report) -> bytes:
         "wording": wording(report.about.subject),
         "everything": wording(report.about.subject).everything,
         "counts": counts_by_kind(report),
+        "counted_at": counted_at(report),
         "headline": headline(report),
         "mood": mood(report),
         "sections": sections,
@@ -68,6 +70,8 @@ def html_report(report: Report) -> bytes:
         "not_to_blame": NOT_TO_BLAME,
         "own_template": own_template(report),
         "advice": _advice,
+        "not_judged": not_judged,
+        "evicted": evicted,
         "place_in_words": place_in_words,
         "actions": actions[:_MOST_ACTIONS],
         "actions_left_out": max(0, len(actions) - _MOST_ACTIONS),

@@ -15,12 +15,13 @@ from postback_conformance.reports.grouping import (
     Action,
     broken,
     by_action,
+    counted_at,
     counts_by_kind,
     headline,
     mood,
 )
 from postback_conformance.reports.report import NOT_TO_BLAME, SUBJECTS, Finding, Group, Report
-from postback_conformance.reports.wording import wording
+from postback_conformance.reports.wording import evicted, not_judged, wording
 
 # GitHub takes 1 MiB from a step, and people take less.
 MAX_BYTES: Final = 256 * 1024
@@ -106,9 +107,9 @@ def _about(report: Report) -> str:
         + ".",
     ]
     if report.left_out:
-        told.append(f"{report.left_out} more were not judged: no endpoint with settings took them.")
+        told.append(f"{not_judged(report.left_out)}.")
     if report.evicted:
-        told.append(f"{report.evicted} had been evicted from the store before.")
+        told.append(f"{evicted(report.evicted)}.")
     return " ".join(told) + "\n"
 
 
@@ -116,7 +117,8 @@ def _counts(report: Report) -> str:
     told = [f"{SYMBOLS[kind]} {count} {WORDS[kind]}" for kind, count in counts_by_kind(report).items() if count]
     if report.excused_count:
         told.append(f"{report.excused_count} excused by the baseline")
-    return " · ".join(told) + "\n"
+    at = counted_at(report)
+    return " · ".join(told) + (f" ({at})" if at else "") + "\n"
 
 
 def _table(groups: tuple[Group, ...], tested: str) -> Iterator[str]:

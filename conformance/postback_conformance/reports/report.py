@@ -8,9 +8,10 @@ import msgspec
 from msgspec.structs import replace
 
 from postback_conformance.judging.baseline import StaleEntry
-from postback_conformance.judging.evidence import Evidence, Readers
+from postback_conformance.judging.evidence import Evidence
 from postback_conformance.judging.judge import Judgement, Notifications
 from postback_conformance.judging.places import place_of
+from postback_conformance.judging.readers import Readers
 from postback_conformance.judging.rule import Rule
 from postback_conformance.judging.verdict import Level, OutcomeName, Subject, Verdict
 from postback_conformance.redaction import Hide, hidden, redacted_target
@@ -41,7 +42,10 @@ NOT_TO_BLAME: Final = "not the sender: the notification's own template, which it
 
 
 class UnderTest(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint and the settings its captures were judged by; `url` has its secrets hidden."""
+    """One endpoint and the settings its captures were judged by; `url` has its secrets hidden.
+
+    The suite sends without delay and retries, whatever a notification says.
+    """
 
     endpoint: str | None
     notification: str
@@ -172,7 +176,7 @@ def make_report(
     """Return the report of a judgement; `fetch` brings the captures to show, and None for `hide` shows secrets."""
     about = replace(about, source=_whole(about.source))
     if notifications is not None and not about.under_test:
-        about = replace(about, under_test=tuple(_under_test(notifications)))
+        about = replace(about, under_test=tuple(_under_test(notifications, about.subject)))
     verdicts = judgement.verdicts
     listed, counts = _listed(verdicts)
     findings = _findings(listed, fetch, notifications, hide)
@@ -293,10 +297,10 @@ def _badness(group: Group) -> tuple[int, str, str]:
     return LEVELS.index(first.level), first.rule, first.endpoint or ""
 
 
-def _under_test(notifications: Notifications) -> Iterator[UnderTest]:
+def _under_test(notifications: Notifications, subject: Subject) -> Iterator[UnderTest]:
     several = {None: notifications} if isinstance(notifications, Notification) else notifications
     for endpoint, one in sorted(several.items(), key=lambda item: item[0] or ""):
-        rate = one.maximum_requests
+        rate, has_delays = one.maximum_requests, subject == "sender"
         yield UnderTest(
             endpoint=endpoint,
             notification=one.name,
@@ -304,9 +308,9 @@ def _under_test(notifications: Notifications) -> Iterator[UnderTest]:
             method=one.method,
             url=redacted_target(one.url.source),
             body_format=one.body_format if one.body is not None else None,
-            minimum_delay=format_duration(one.minimum_delay_ns) if one.minimum_delay_ns else None,
+            minimum_delay=format_duration(one.minimum_delay_ns) if one.minimum_delay_ns and has_delays else None,
             maximum_requests=f"{rate} ({one.maximum_requests_scope})" if rate else None,
-            retry=one.retry.name,
+            retry=one.retry.name if has_delays else "none",
         )
 
 

@@ -22,13 +22,14 @@ from postback_conformance.reports.grouping import (
     Kind,
     broken,
     by_action,
+    counted_at,
     counts_by_kind,
     grid,
     kind_of,
     own_template,
 )
 from postback_conformance.reports.report import NOT_TO_BLAME, SUBJECTS, Finding, Group, Report
-from postback_conformance.reports.wording import counted, wording
+from postback_conformance.reports.wording import counted, evicted, wording
 
 _STYLES: Final[dict[Kind, str]] = {
     "error": "bold magenta",
@@ -278,7 +279,7 @@ def _summary(report: Report) -> Text:
         f"{words.profile(report.about.profile)}{seed}, under test: {SUBJECTS[report.about.subject]}\n"
     )
     if report.evicted:
-        text.append(f"{report.evicted} captures had been evicted from the store before\n", style="yellow")
+        text.append(f"{evicted(report.evicted)}\n", style="yellow")
     if told := own_template(report):
         text.append(f"{told}\n")
     parts = [(f"{count} {WORDS[name]}", _STYLES[name]) for name, count in counts_by_kind(report).items() if count]
@@ -287,6 +288,8 @@ def _summary(report: Report) -> Text:
     for index, (label, style) in enumerate(parts):
         text.append(", " if index else "")
         text.append(label, style=style)
+    if told := counted_at(report):
+        text.append(f" ({told})", style="dim")
     return text
 
 

@@ -9,9 +9,8 @@ from typing import Final
 
 import msgspec
 
-from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.evidence import Evidence, Resend
 from postback_conformance.judging.judge import Notifications
-from postback_conformance.judging.resends import Resend
 from postback_receiver import Capture
 from postback_sender.notification import Notification
 from postback_sender.quantities import NANOSECONDS_PER_SECOND, Rate

@@ -57,6 +57,17 @@ def wording(subject: Subject) -> Wording:
     return WORDINGS[subject]
 
 
+def not_judged(count: int) -> str:
+    """Return how many captures nobody judged, and why."""
+    were, them = ("was", "it") if count == 1 else ("were", "them")
+    return f"{counted(count, 'capture')} {were} not judged: no endpoint with settings took {them}"
+
+
+def evicted(count: int) -> str:
+    """Return how many captures a store had let go of."""
+    return f"{counted(count, 'capture')} had been evicted from the store before"
+
+
 def counted(count: int, noun: str) -> str:
     """Return a number with what it counts."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

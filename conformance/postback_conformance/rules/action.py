@@ -10,7 +10,7 @@ from postback_conformance.judging.held_tokens import held_names
 from postback_conformance.judging.rule import Check, EachCapture, Example, Rule
 from postback_conformance.judging.verdict import Fail, NotApplicable, Outcome
 from postback_conformance.judging.wire_dates import instant
-from postback_conformance.judging.wire_money import figures, money_text
+from postback_conformance.judging.wire_money import money_text
 from postback_conformance.rules.applying import NothingToTest, where_it_applies
 from postback_conformance.rules.examples import capture, example
 from postback_conformance.rules.fact_sources import (
@@ -24,7 +24,7 @@ from postback_conformance.rules.fact_sources import (
     OUR_MODEL,
     SAMPLE_CALL,
 )
-from postback_conformance.rules.of_actions import no_action, no_tokens, untold, where_of
+from postback_conformance.rules.of_actions import NEGATIVE, no_action, no_tokens, untold, where_of
 from postback_conformance.rules.order_lines import items_sum, no_lines
 from postback_sender.action import DAY_ZERO
 from postback_sender.notification import Notification
@@ -40,6 +40,7 @@ _ORDER = (
 # The day on which the clocks are set back.
 _LONGEST_DAY = timedelta(hours=25)
 _NO_TIME = timedelta()
+_DIGITS = re.compile("[0-9]+")
 _THREE_NUMBERS = re.compile(r"([0-9]+)\.([0-9]+)\.[0-9]+")
 _DAY_ZERO = DAY_ZERO.toordinal()
 _MOST_DIGITS = 9
@@ -91,14 +92,16 @@ def _delta_consistent(notification: Notification) -> Check:
     pairs = tuple(pair for pair in (("Payout", "DeltaPayout"), ("Amount", "DeltaAmount")) if held.issuperset(pair))
 
     def test(evidence: Evidence) -> tuple[Outcome, ...] | None:
-        told = figures(evidence)
+        told = evidence.figures
         outcomes: list[Outcome] = []
         for current, delta in pairs:
-            before = told.previous_payout if current == "Payout" else told.previous_amount
-            if before is None:
+            now, before = (
+                (told.payout, told.previous_payout) if current == "Payout" else (told.amount, told.previous_amount)
+            )
+            if now is None or before is None:
                 outcomes.append(untold(evidence, current, delta))
             elif before < 0:
-                outcomes.append(_too_large(evidence, current, delta, before))
+                outcomes.append(NEGATIVE if now < 0 else _too_large(evidence, current, delta, before))
         return tuple(outcomes) or None
 
     return EachCapture(test) if pairs else NothingToTest("the template has no figure together with its delta")
@@ -116,7 +119,7 @@ def _too_large(evidence: Evidence, current: str, delta: str, before: int) -> Fai
 
 
 def _reversed_is_zero(evidence: Evidence) -> Outcome | tuple[Outcome, ...] | None:
-    told = figures(evidence)
+    told = evidence.figures
     if told.status is None:
         return untold(evidence, "Status")
     if told.status != "REVERSED":
@@ -145,7 +148,7 @@ def _no_reversal(notification: Notification) -> str:
 
 
 def _zero_is_reversed(evidence: Evidence) -> Outcome | None:
-    told = figures(evidence)
+    told = evidence.figures
     if told.amount is None or told.intended_amount is None:
         return untold(evidence, "Amount", "IntendedAmount")
     if told.status is None:
@@ -205,7 +208,8 @@ def _id_agrees(evidence: Evidence) -> Outcome | tuple[Outcome, ...] | None:
 
 def _disagreements(evidence: Evidence, action: str, campaign: str, day: str) -> Iterator[Outcome]:
     program = evidence.texts.get("CampaignId")
-    if program and program != campaign:
+    # Of what is no number at all, other rules tell.
+    if program and program != campaign and _DIGITS.fullmatch(program):
         yield Fail(
             message=f"the action id begins with {campaign}, and {{CampaignId}} is {program[:60]}",
             expected=program[:60],

@@ -1,7 +1,7 @@
 """Bodies of every format: their bytes, and whether they are what their template says."""
 
 from postback_conformance.explaining.departure import departure
-from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.evidence import OTHER_METHOD, Evidence
 from postback_conformance.judging.hidden_literals import hidden_spans, holds_hidden, with_hidden
 from postback_conformance.judging.readings import Fault, XmlReading, form_fault, utf8_fault
 from postback_conformance.judging.rule import Rule, Source
@@ -27,6 +27,8 @@ _FORM = ("Content-Type", "application/x-www-form-urlencoded")
 _NAMED_SETTINGS = JSON_SETTINGS.replace("date", "name").replace("EventDate", "CampaignName")
 _NAMED = '{"id": "1", "name": "Zürich"}'
 _JSON_RFC = Source(document="RFC 8259", section="§8.1", date="2017-12")
+_NO_GET = NotApplicable(why="it was no GET, of which http.method tells")
+_UNREPLACED = NotApplicable(why="a token arrived unreplaced, of which value.unreplaced-token tells")
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -36,11 +38,13 @@ def _not_get(notification: Notification) -> str:
 
 def _empty_on_get(evidence: Evidence) -> Outcome | None:
     capture = evidence.capture
+    if capture.method != "GET":
+        return _NO_GET
     if not capture.body:
         content = evidence.content
         return None if isinstance(content, bytes) else content
     return Fail(
-        message=f"the {capture.method} came with a body of {len(capture.body)} bytes",
+        message=f"the GET came with a body of {len(capture.body)} bytes",
         expected="no body",
         actual=around(evidence, capture.body, None),
         captures=(capture.id,),
@@ -55,6 +59,8 @@ def _utf8(evidence: Evidence, template: TemplateFaults) -> Outcome | None:
         return None
     if isinstance(reading := evidence.xml, XmlReading) and reading.fault is None:
         return NotApplicable(why="the XML declares another encoding, which is its right")
+    if not isinstance(evidence.form, NotApplicable) and evidence.notification.template.escaping != "raw":
+        return NotApplicable(why="a form holds no such byte as it is, of which body.query.percent-encoding tells")
     return template.misplaced(evidence, fault, "the body is not UTF-8", "UTF-8")
 
 
@@ -79,38 +85,56 @@ def _percent_encoding(evidence: Evidence, template: TemplateFaults) -> Outcome |
 
 def _encoded_query(evidence: Evidence) -> Outcome | None:
     notification, capture = evidence.notification, evidence.capture
-    if fault := form_fault(capture.query.encode("latin-1")):
-        if notification.template.escaping == "raw":
-            why = f"the query is not percent-encoded ({fault.reason}); {RAW}"
-            return Inconclusive(why=why, captures=(capture.id,))
-        return Fail(
-            message=f"the query is not percent-encoded: {fault.reason}",
-            expected="a percent-encoded query",
-            actual=wanted_url(notification.url).shown_query(capture.query)[:120],
-            captures=(capture.id,),
-        )
-    return None
+    query = capture.query.encode("latin-1")
+    if form_fault(query) is None:
+        return None
+    if (fault := form_fault(_without_tokens(evidence, query))) is None:
+        return _UNREPLACED
+    if notification.template.escaping == "raw":
+        why = f"the query is not percent-encoded ({fault.reason}); {RAW}"
+        return Inconclusive(why=why, captures=(capture.id,))
+    return Fail(
+        message=f"the query is not percent-encoded: {fault.reason}",
+        expected="a percent-encoded query",
+        actual=wanted_url(notification.url).shown_query(capture.query)[:120],
+        captures=(capture.id,),
+    )
 
 
 def _encoded_form(evidence: Evidence, template: TemplateFaults) -> Outcome | None:
-    reading = evidence.form
+    reading, content = evidence.form, evidence.content
     if isinstance(reading, NotApplicable | Inconclusive):
         return reading
-    if reading.fault is None:
+    if reading.fault is None or not isinstance(content, bytes):
         return None
+    if content.startswith(_MARK):
+        return NotApplicable(why="the body begins with a byte order mark, of which body.bom tells")
+    if (fault := form_fault(_without_tokens(evidence, content))) is None:
+        return _UNREPLACED
     if evidence.notification.template.escaping == "raw":
-        why = f"the body is not percent-encoded ({reading.fault.reason}); {RAW}"
+        why = f"the body is not percent-encoded ({fault.reason}); {RAW}"
         return Inconclusive(why=why, captures=(evidence.capture.id,))
-    return template.misplaced(evidence, reading.fault, "the body is not percent-encoded", "percent-encoding")
+    return template.misplaced(evidence, fault, "the body is not percent-encoded", "percent-encoding")
+
+
+def _without_tokens(evidence: Evidence, data: bytes) -> bytes:
+    """Return a query with other letters for the braces of each token that nobody replaced."""
+    for name, text in evidence.texts.items():
+        if text == f"{{{name}}}":
+            data = data.replace(text.encode(), b"_%s_" % name.encode())
+    return data
 
 
 def _always(_notification: Notification) -> str:
     return ""
 
 
-def _has_fault(evidence: Evidence) -> bool:
+def _told_elsewhere(evidence: Evidence) -> NotApplicable | None:
+    if evidence.has_no_body:
+        return OTHER_METHOD
     readings = (evidence.json, evidence.xml, evidence.form)
-    return any(not isinstance(one, NotApplicable | Inconclusive) and one.fault is not None for one in readings)
+    has_fault = any(not isinstance(one, NotApplicable | Inconclusive) and one.fault is not None for one in readings)
+    return NotApplicable(why="the body is not well formed, of which another rule tells") if has_fault else None
 
 
 def _template_shape(evidence: Evidence) -> Outcome | None:
@@ -126,9 +150,7 @@ def _template_shape(evidence: Evidence) -> Outcome | None:
     if template.options.escaping == "raw" and raw_fits(template, content):
         # The shortest values did not fit, others do.
         return None
-    if _has_fault(evidence):
-        return NotApplicable(why="the body is not well formed, of which another rule tells")
-    return _departed(evidence, template, content, reading)
+    return _told_elsewhere(evidence) or _departed(evidence, template, content, reading)
 
 
 def _departed(evidence: Evidence, template: Template, content: bytes, reading: Mismatch) -> Outcome:

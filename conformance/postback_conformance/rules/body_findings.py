@@ -1,13 +1,16 @@
 """How a fault in a body is told: the bytes around it, and where it stands in what was captured."""
 
 from postback_conformance.judging.evidence import Evidence
-from postback_conformance.judging.readings import Fault
-from postback_conformance.judging.verdict import Fail, Where
+from postback_conformance.judging.readings import Fault, utf8_fault
+from postback_conformance.judging.verdict import Fail, NotApplicable, Where
 from postback_conformance.printable import printable
 from postback_conformance.redaction import is_form, redacted_form
 
 _BYTES_BEFORE = 24
 _BYTES_FROM = 16
+
+NOT_UTF8 = NotApplicable(why="the body is not UTF-8, of which body.utf8 tells")
+"""What is said of a body whose fault `is_encoding`."""
 
 
 def body_fault(evidence: Evidence, fault: Fault, what: str, expected: str) -> Fail:
@@ -20,6 +23,13 @@ def body_fault(evidence: Evidence, fault: Fault, what: str, expected: str) -> Fa
         captures=(evidence.capture.id,),
         where=where_in(evidence, fault.span),
     )
+
+
+def is_encoding(evidence: Evidence, fault: Fault) -> bool:
+    """Tell whether the fault of a body is a byte that is not UTF-8, of which body.utf8 tells."""
+    content = evidence.content
+    other = None if not isinstance(content, bytes) or content.isascii() else utf8_fault(content)
+    return other is not None and (other.span or (-1,))[0] == (fault.span or (-2,))[0]
 
 
 def where_in(evidence: Evidence, span: tuple[int, int] | None, token: str | None = None) -> Where:

@@ -36,6 +36,8 @@ def _complete(evidence: Evidence) -> Outcome | None:
             actual=f"{size} bytes, and the end of the connection",
             captures=(capture.id,),
         )
+    if evidence.is_of_archive:
+        return Inconclusive(why="the archive does not hold the body as it was sent", captures=(capture.id,))
     return Inconclusive(
         why=f"only the first {size} bytes of the body are here: if it was longer than the receiver's limit, raise that "
         "with --max-body",

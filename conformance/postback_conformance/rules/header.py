@@ -45,7 +45,9 @@ def _content_type(evidence: Evidence) -> Outcome | None:
     actual = values[0].partition(";")[0].strip().lower() if len(values) == 1 else ""
     if actual in accepted:
         return None
-    if not values and _is_of_archive(evidence):
+    if not values and not evidence.capture.body:
+        return NotApplicable(why="there is no body that could have a type")
+    if not values and evidence.is_of_archive:
         return _not_recorded(evidence, "Content-Type")
     return Fail(
         message=f"the body is {body_format}, the Content-Type is {' and '.join(values) or 'missing'}",
@@ -63,7 +65,7 @@ def _custom_header(evidence: Evidence) -> Outcome | None:
         # without --reveal: only its presence can be told.
         if _as_captured(value) in actual or (actual and ("${" in value or any(map(has_stand_in, actual)))):
             continue
-        if not actual and _is_of_archive(evidence):
+        if not actual and evidence.is_of_archive:
             return _not_recorded(evidence, name)
         # The value may be a secret: a report must not repeat it.
         what = "has another value" if actual else "is missing"
@@ -75,11 +77,6 @@ def _custom_header(evidence: Evidence) -> Outcome | None:
             where=Where(header=name),
         )
     return None
-
-
-def _is_of_archive(evidence: Evidence) -> bool:
-    """Tell whether no receiver of ours saw it: browsers and proxies leave headers out of the archives they save."""
-    return not evidence.capture.run and not evidence.capture.remote
 
 
 def _not_recorded(evidence: Evidence, name: str) -> Inconclusive:
@@ -101,9 +98,9 @@ def _content_length(evidence: Evidence) -> Outcome | None:
     if evidence.header("transfer-encoding"):
         both = "there are both Content-Length and Transfer-Encoding: two servers may read two requests"
         return _wrong_length(evidence, both, "one of the two") if lengths else None
-    if not lengths and not capture.body and evidence.notification.body is None:
+    if not lengths and not capture.body and (evidence.notification.body is None or evidence.has_no_body):
         return NotApplicable(why="there is no body that could have a length")
-    if not lengths and _is_of_archive(evidence):
+    if not lengths and evidence.is_of_archive:
         return _not_recorded(evidence, "Content-Length")
     if len(set(lengths)) != 1 or not _LENGTH.fullmatch(lengths[0]):
         what = f"the Content-Length is {' and '.join(lengths)[:80]}" if lengths else "nothing says how long the body is"

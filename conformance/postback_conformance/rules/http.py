@@ -28,7 +28,7 @@ def _method(evidence: Evidence) -> Outcome | None:
     if capture.method == notification.method:
         return None
     return Fail(
-        message=f"the request is a {capture.method}, the notification says {notification.method}",
+        message=f"the method is {capture.method}, the notification says {notification.method}",
         expected=notification.method,
         actual=capture.method,
         captures=(capture.id,),
@@ -42,8 +42,9 @@ def _target(evidence: Evidence) -> Outcome | None:
     notification, capture = evidence.notification, evidence.capture
     wanted = wanted_url(notification.url)
     if is_stray(notification, capture):
+        where = "without a body" if wanted.fits_but_for_slashes(capture.path) else "of another path"
         return Inconclusive(
-            why=f"not a postback of this notification: a {capture.method} of another path, with none of its parameters",
+            why=f"not a postback of this notification: {capture.method} {where}, with none of its parameters",
             captures=(capture.id,),
         )
     is_here = wanted.fits(capture.path)

@@ -1,11 +1,12 @@
 """JSON bodies: well formed, and without what parsers differ on."""
 
 from postback_conformance.judging.evidence import Evidence
-from postback_conformance.judging.readings import MAX_DEPTH, JsonReading
+from postback_conformance.judging.readings import MAX_DEPTH, Fault, JsonReading
 from postback_conformance.judging.rule import Rule, Source
 from postback_conformance.judging.token_values import Reading
 from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicable, Outcome
 from postback_conformance.rules.applying import no_body_in, where_it_applies
+from postback_conformance.rules.body_findings import NOT_UTF8, is_encoding
 from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, capture, example
 from postback_conformance.rules.template_faults import TemplateFaults, by_template, of_its_template
 
@@ -22,12 +23,19 @@ def _well_formed(evidence: Evidence, template: TemplateFaults) -> Outcome | None
         return reading
     if reading.too_deep and reading.fault is None:
         return _too_deep(evidence)
+    if reading.fault is None:
+        return None
+    return _told_elsewhere(evidence, reading, reading.fault) or template.malformed(
+        evidence, reading.fault, "the body is not valid JSON", "valid JSON"
+    )
+
+
+def _told_elsewhere(evidence: Evidence, reading: JsonReading, fault: Fault) -> NotApplicable | None:
     if reading.is_mark:
         return NotApplicable(why="the body begins with a byte order mark, of which body.bom tells")
     if reading.is_constant:
         return NotApplicable(why="the body holds NaN or Infinity, of which body.json.non-finite tells")
-    fault = reading.fault
-    return None if fault is None else template.malformed(evidence, fault, "the body is not valid JSON", "valid JSON")
+    return NOT_UTF8 if is_encoding(evidence, fault) else None
 
 
 def _too_deep(evidence: Evidence) -> Inconclusive:

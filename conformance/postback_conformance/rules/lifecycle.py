@@ -12,7 +12,7 @@ from postback_conformance.judging.held_tokens import held_names
 from postback_conformance.judging.histories import IDENTITY, INTENDED
 from postback_conformance.judging.rule import Check, Example, Rule, StreamCheck
 from postback_conformance.judging.verdict import PASS, Fail, Inconclusive, NotApplicable, Outcome
-from postback_conformance.judging.wire_money import Figures, differ, figures, point_text
+from postback_conformance.judging.wire_money import Figures, differ, point_text
 from postback_conformance.rules.applying import NothingToTest, where_it_applies
 from postback_conformance.rules.examples import capture, example
 from postback_conformance.rules.fact_sources import (
@@ -26,7 +26,7 @@ from postback_conformance.rules.fact_sources import (
     NOTIFICATIONS_API,
     OUR_MODEL,
 )
-from postback_conformance.rules.of_actions import no_tokens, untold, where_of
+from postback_conformance.rules.of_actions import NEGATIVE, no_tokens, untold, where_of
 from postback_conformance.rules.update_orders import delta_chain, final_after_approved, no_updates, no_walk
 from postback_receiver import Capture
 from postback_sender.notification import Notification
@@ -129,7 +129,7 @@ def _no_creation(evidence: Evidence, problem: str, ids: tuple[str, ...], said: F
 
 
 def _transition(evidence: Evidence) -> Outcome | None:
-    said = figures(evidence)
+    said = evidence.figures
     needed = (said.payout, said.delta_payout, said.amount, said.delta_amount)
     if None in needed:
         return untold(evidence, "Payout", "DeltaPayout", "Amount", "DeltaAmount")
@@ -137,6 +137,8 @@ def _transition(evidence: Evidence) -> Outcome | None:
         return untold(evidence, "Status")
     if not (said.had_nothing and said.was_meant_to_have):
         return None
+    if min(said.intended_payout or 0, said.intended_amount or 0) < 0:
+        return NEGATIVE
     if said.status == "REVERSED":
         return _undocumented(evidence, "it was REVERSED with nothing to take back", "PENDING or APPROVED")
     return _not_as_intended(evidence, said) if said.differs_from_intended and not said.has_nothing else None

@@ -7,6 +7,8 @@ from postback_conformance.judging.wire_money import wire_money
 from postback_conformance.rules.applying import WhyNot
 from postback_sender.notification import Notification
 
+NEGATIVE = NotApplicable(why="a figure that is no change is negative, of which field.money-sign tells")
+
 
 def no_tokens(*names: str) -> WhyNot:
     """Return what tells why a rule about an action that takes all of these tokens does not apply."""

@@ -3,14 +3,14 @@
 from postback_conformance.judging.evidence import Evidence
 from postback_conformance.judging.held_tokens import held_fields
 from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicable, Outcome
-from postback_conformance.judging.wire_money import UNITS, figures, money_text, wire_money
+from postback_conformance.judging.wire_money import UNITS, money_text, wire_money
 from postback_conformance.rules.of_actions import no_tokens, untold, where_of
 from postback_sender.notification import Notification
 
 
 def items_sum(evidence: Evidence) -> Outcome | None:
     """Return whether the lines add up to the amount of the action, as totals or as prices of one piece."""
-    told = figures(evidence)
+    told = evidence.figures
     if told.amount is None:
         return untold(evidence, "Amount")
     lines = _lines(evidence)

@@ -5,11 +5,10 @@ from collections import OrderedDict
 import msgspec
 
 from postback_conformance.judging.clocks import Instant, instant_of, share_clock
-from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.evidence import Evidence, Resend
 from postback_conformance.judging.held_tokens import held_names
 from postback_conformance.judging.resends import (
     IDS,
-    Resend,
     ended_ns,
     happens_once,
     has_succeeded,
@@ -39,6 +38,7 @@ _NOTHING_TWICE = NotApplicable(why="no request came twice")
 _NO_RETRY = NotApplicable(why="nothing was sent again after an error")
 _NO_REPEAT = NotApplicable(why="nothing was sent again after a success")
 _NO_OVERLAP = NotApplicable(why="no request came twice, or nobody knows when the first was answered")
+_AT_ONCE = NotApplicable(why="what came again came before the answer, of which delivery.duplicate tells")
 _NOTHING_FAILED = NotApplicable(why="nothing about the same action followed a request that had failed")
 
 
@@ -51,6 +51,8 @@ def _only_after_error(evidence: Evidence) -> Outcome | None:
         return NotApplicable(why="what came again had been answered with success: delivery.no-retry-after-success")
     if retry.retries(Failure.ANSWER, resend.previous_status):
         return None
+    if _is_at_once(evidence, resend):
+        return _AT_ONCE
     if resend.doubt or not resend.is_read:
         return undecided(resend, capture)
     return Fail(
@@ -69,6 +71,8 @@ def _not_after_success(evidence: Evidence) -> Outcome | None:
         return undecided(resend, capture)
     if not resend.after_success:
         return None
+    if _is_at_once(evidence, resend):
+        return _AT_ONCE
     if not happens_once(evidence):
         # An action that went from 10 to 0 and back to 10 yields the same bytes again, honestly.
         return Inconclusive(
@@ -102,26 +106,15 @@ def _retry_count(evidence: Evidence) -> Outcome | None:
 
 
 def _duplicate(evidence: Evidence) -> Outcome | None:
-    """Ask whether two identical requests were under way at once; a stamp taken late hides that, and invents none."""
+    """Ask whether two identical requests were under way at once."""
     capture, resend = evidence.capture, evidence.resend
-    if resend is None or resend.previous_ns is None or capture.monotonic_ns is None:
+    gap = None if resend is None else _gap(evidence, resend)
+    if resend is None or gap is None:
         return _NO_OVERLAP
-    before = Instant(run=resend.previous_run, received_ns=resend.previous_received_ns, monotonic_ns=resend.previous_ns)
-    # Captures are kept in the order in which they were complete: the one before may have begun later.
-    later_ns = max(resend.previous_ns, capture.monotonic_ns)
-    over_ns = resend.previous_ended_ns if later_ns == capture.monotonic_ns else ended_ns(capture)
-    if over_ns is None or not share_clock(before, instant_of(capture)):
-        return _NO_OVERLAP
-    gap_ns = abs(capture.monotonic_ns - resend.previous_ns)
-    if later_ns >= over_ns:
+    gap_ns, is_overlap = gap
+    if not is_overlap:
         return None
-    return _overlap(evidence, resend, gap_ns)
-
-
-def _overlap(evidence: Evidence, resend: Resend, gap_ns: int) -> Outcome:
-    capture, ids = evidence.capture, (resend.previous_id, evidence.capture.id)
-    if gap_ns + capture.lateness_ns + resend.previous_lateness_ns >= evidence.notification.timeouts.total_ns:
-        return PASS
+    ids = (resend.previous_id, capture.id)
     if not happens_once(evidence):
         return Inconclusive(
             why="the same bytes came while the first were not answered yet: sent twice, or an action back in an "
@@ -134,6 +127,30 @@ def _overlap(evidence: Evidence, resend: Resend, gap_ns: int) -> Outcome:
         actual="two at once",
         captures=ids,
     )
+
+
+def _gap(evidence: Evidence, resend: Resend) -> tuple[int, bool] | None:
+    """Return how far apart two equal requests were, and whether both were under way at once; None if nobody knows.
+
+    A stamp taken late hides that, and invents none. A sender that may have given up on the first sends none at once.
+    """
+    capture = evidence.capture
+    if resend.previous_ns is None or capture.monotonic_ns is None:
+        return None
+    before = Instant(run=resend.previous_run, received_ns=resend.previous_received_ns, monotonic_ns=resend.previous_ns)
+    # Captures are kept in the order in which they were complete: the one before may have begun later.
+    later_ns = max(resend.previous_ns, capture.monotonic_ns)
+    over_ns = resend.previous_ended_ns if later_ns == capture.monotonic_ns else ended_ns(capture)
+    if over_ns is None or not share_clock(before, instant_of(capture)):
+        return None
+    gap_ns = abs(capture.monotonic_ns - resend.previous_ns)
+    is_given_up = gap_ns + capture.lateness_ns + resend.previous_lateness_ns >= evidence.notification.timeouts.total_ns
+    return gap_ns, later_ns < over_ns and not is_given_up
+
+
+def _is_at_once(evidence: Evidence, resend: Resend) -> bool:
+    gap = _gap(evidence, resend)
+    return gap is not None and gap[1]
 
 
 class _Failed(msgspec.Struct, frozen=True, gc=False):

@@ -14,6 +14,7 @@ from postback_conformance.lint.spelling import Spelling
 from postback_conformance.rules.applying import NothingToTest, WhyNot
 from postback_conformance.rules.body_findings import body_fault
 from postback_conformance.rules.placed_values import placed_values
+from postback_conformance.rules.raw_values import raw_value_at_fault
 from postback_sender.notification import Notification
 from postback_sender.template import Template
 from postback_sender.template.context import Context
@@ -54,7 +55,11 @@ class TemplateFaults:
         if template.options.escaping == "raw" and raw_fits(template, content):
             where = f", byte {fault.span[0]}" if fault.span else ""
             return Inconclusive(why=f"{what} ({fault.reason}{where}); {RAW}", captures=(evidence.capture.id,))
-        return body_fault(evidence, fault, what, expected)
+        fail, raw = body_fault(evidence, fault, what, expected), raw_value_at_fault(evidence)
+        if raw is None or not raw.is_certain:
+            return fail
+        # Nobody is to look for a proxy.
+        return replace(fail, fix=f"The value of {{{raw.token}}} was not escaped: see value.unescaped about it.")
 
     def misplaced(self, evidence: Evidence, fault: Fault, what: str, expected: str) -> Fail:
         """Return the finding about bytes that a body may not hold; in the template's own text, they are its fault."""

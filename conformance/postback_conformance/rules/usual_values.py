@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from operator import itemgetter
 
-from postback_conformance.judging.evidence import Evidence, Readers
+from postback_conformance.judging.evidence import Evidence
+from postback_conformance.judging.readers import Readers
+from postback_conformance.rules.encodings import STRICT
 from postback_conformance.rules.null_words import NULL_WORDS
 from postback_conformance.rules.token_forms import FORMS
 from postback_sender.notification import Notification
-from postback_sender.tokens import Token, TokenType
-
-STRICT: frozenset[TokenType] = frozenset({"money", "number", "currency", "datetime"})
-"""Types of which no value holds an escape or a word, so that one in it is no part of it."""
+from postback_sender.tokens import Token
 
 # A text in which nothing can be an escape, and that is no word for nothing; or any other, which is then captured. What
 # begins as no such word does need not be compared with all of them.

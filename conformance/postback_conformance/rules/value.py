@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import unquote
 
-from postback_conformance.judging.evidence import Evidence, Readers, Value
+from postback_conformance.judging.evidence import Evidence, Value
+from postback_conformance.judging.places import place_of
+from postback_conformance.judging.readers import Readers
 from postback_conformance.judging.readings import CONSTANTS, JsonReading
 from postback_conformance.judging.rule import Check, EachCapture, Rule
 from postback_conformance.judging.token_values import Reading
@@ -14,12 +15,20 @@ from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicab
 from postback_conformance.printable import printable
 from postback_conformance.rules.applying import NothingToTest, where_it_applies
 from postback_conformance.rules.body_findings import around, where_in
+from postback_conformance.rules.encodings import (
+    ESCAPE,
+    encoded_twice,
+    is_of_query,
+    lacks_its_plus,
+    read_again,
+    with_its_plus,
+)
 from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, QUERY_SETTINGS, capture, example
 from postback_conformance.rules.fact_sources import CAPTURED_CALLS, EXAMPLE_BODY, SAMPLE_CALL, TRACKER_PRESET
 from postback_conformance.rules.null_words import NULL_WORDS, is_null_word
 from postback_conformance.rules.raw_values import RawValue, raw_value_at_fault
 from postback_conformance.rules.template_faults import by_template
-from postback_conformance.rules.usual_values import STRICT, usual_values
+from postback_conformance.rules.usual_values import usual_values
 from postback_sender.notification import Notification
 from postback_sender.template.matching import Mismatch
 from postback_sender.tokens import Catalogue, TokenType
@@ -30,16 +39,11 @@ _TOKEN = re.compile(rf"\{{{_NAME}\}}".encode())
 _TOKEN_IN_URL = re.compile(rf"(?:\{{|%7[Bb]){_NAME}(?:\}}|%7[Dd])".encode())
 
 _MARKED_NULL_WORD = re.compile(f"\0(?:{'|'.join(map(re.escape, sorted(NULL_WORDS)))})\0")
-# Escapes that should have been taken off with the first reading: of a URL, of a string, of XML.
-_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|\\(?:[\"/\\]|u[0-9A-Fa-f]{4})|&(?:amp|lt|gt|quot|apos|#[0-9]{1,7});")
 # UTF-8 that was taken for Latin-1 and written as UTF-8 once more: "Ã¼" for "ü".
 _TWICE_UTF8 = re.compile("[\u00c2-\u00f4][\u0080-\u00bf]")
-# A scheme ends with a colon, and that with slashes, in every URL.
-_ENCODED_URL = re.compile(r"https?(?:%3[Aa]|:%2[Ff]|:\\/)")
 _URL_BEGINNINGS = ("https://", "http://")
-_BLANK_IN_OFFSET = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{5,18} [0-9]{2}:?[0-9]{2}")
-_LONGEST_DATE = 64
 _SHOWN_LETTERS = 80
+_READ_AS_PLUS = "Report it with the capture; meanwhile read a blank before the offset of a date as the + that was sent."
 
 _ENCODED_DATE = "2026-05-11T00%3A07%3A27%2B03%3A00"
 
@@ -112,7 +116,7 @@ def _each_suspect(is_suspicious: Callable[[str], bool], test: ValueTest) -> Call
         types = _types(notification.catalogue, notification.event)
         usual = usual_values(notification)
 
-        def see(evidence: Evidence) -> Outcome | None:
+        def see(evidence: Evidence) -> Outcome | tuple[Outcome, ...] | None:
             told = evidence.texts
             if not told and not evidence.item_texts:
                 return _untold(evidence)
@@ -129,7 +133,9 @@ def _each_suspect(is_suspicious: Callable[[str], bool], test: ValueTest) -> Call
                     if (text := told.get(name)) and not text.startswith(_URL_BEGINNINGS):
                         suspects.append((evidence.values[name], "url"))
             outcomes = [outcome for value, kind in suspects if (outcome := test(evidence, value, kind)) is not None]
-            return next((one for one in outcomes if isinstance(one, Fail)), outcomes[0] if outcomes else None)
+            # Of an order with a thousand lines, one for each field.
+            fails = {place_of(one.where): one for one in reversed(outcomes) if isinstance(one, Fail)}
+            return (*reversed(fails.values()),) or (outcomes[0] if outcomes else None)
 
         return EachCapture(see)
 
@@ -170,21 +176,18 @@ def _types(catalogue: Catalogue, event: str) -> _Types:
 
 def _may_hold_escapes(text: str) -> bool:
     # A search for single characters costs next to nothing, and most values have none of them.
-    if ("%" in text or "\\" in text or "&" in text) and _ESCAPE.search(text):
+    if ("%" in text or "\\" in text or "&" in text) and ESCAPE.search(text):
         return True
     return not text.isascii() and _TWICE_UTF8.search(text) is not None
 
 
 def _double_encoded(evidence: Evidence, value: Value, token_type: TokenType) -> Outcome | None:
     text = value.text
-    escape = _ESCAPE.search(text)
-    if token_type in STRICT and escape:
-        return _encoded_twice(evidence, value, f"{escape[0]} where no {token_type} has one")
-    if token_type == "url":
-        # A URL has escapes of its own, but none in its scheme.
-        encoded = _ENCODED_URL.match(text)
-        return _encoded_twice(evidence, value, f"{encoded[0]} where a URL begins") if encoded else None
-    if escape is None and (text.isascii() or not (escape := _TWICE_UTF8.search(text))):
+    if held := encoded_twice(text, token_type):
+        where = "where a URL begins" if token_type == "url" else f"where no {token_type} has one"
+        return _encoded_twice(evidence, value, f"{held} {where}")
+    escape = None if token_type == "url" else ESCAPE.search(text) or _TWICE_UTF8.search(text)
+    if escape is None:
         return None
     return Inconclusive(
         why=f"{_called(value)} holds '{printable(escape[0])}': encoded twice, or the value itself says so",
@@ -200,7 +203,7 @@ def _encoded_twice(evidence: Evidence, value: Value, what: str) -> Fail:
     shown = value.text[:_SHOWN_LETTERS]
     return Fail(
         message=f"{_called(value)} was encoded twice: read once, it still holds {what}",
-        expected=printable(unquote(shown)),
+        expected=printable(read_again(shown)),
         actual=printable(shown),
         captures=(evidence.capture.id,),
         where=value.where,
@@ -231,24 +234,25 @@ def _null_word(evidence: Evidence, value: Value, token_type: TokenType) -> Outco
     )
 
 
-def _unescaped(evidence: Evidence) -> Outcome | None:
+def _unescaped(evidence: Evidence) -> Outcome | tuple[Outcome, ...] | None:
+    told: list[Outcome] = []
     if not evidence.is_as_its_templates and (raw := raw_value_at_fault(evidence)):
-        return _told(evidence, raw)
-    has_form = evidence.notification.body_format == "query"
-    if "+" not in evidence.capture.target and not has_form:
-        return _held_or_untold(evidence)
-    for name, text in evidence.texts.items():
-        is_found = len(text) <= _LONGEST_DATE and _BLANK_IN_OFFSET.fullmatch(text)
-        # Elsewhere than in a query a + is a +, and a blank was sent as one.
-        if is_found and (has_form or evidence.values[name].in_target):
-            return Fail(
-                message=f"the + in {{{name}}} is not encoded: in a query it stands for a blank",
-                expected=text.replace(" ", "%2B"),
-                actual=text,
-                captures=(evidence.capture.id,),
-                where=evidence.values[name].where,
-            )
-    return _held_or_untold(evidence)
+        told.append(_told(evidence, raw))
+    if "+" in evidence.capture.target or evidence.notification.body_format == "query":
+        suspects = [evidence.values[name] for name, text in evidence.texts.items() if lacks_its_plus(text)]
+        told += [_lost_plus(evidence, value) for value in suspects if is_of_query(evidence, value)]
+    return tuple(told) or _held_or_untold(evidence)
+
+
+def _lost_plus(evidence: Evidence, value: Value) -> Fail:
+    return Fail(
+        message=f"the + in {{{value.name}}} is not encoded: in a query it stands for a blank",
+        expected=with_its_plus(value.text).replace("+", "%2B"),
+        actual=value.text,
+        captures=(evidence.capture.id,),
+        where=value.where,
+        fix=_READ_AS_PLUS,
+    )
 
 
 def _held_or_untold(evidence: Evidence) -> Outcome | None:

@@ -5,23 +5,26 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from postback_conformance.judging.evidence import Evidence, Value
+from postback_conformance.judging.evidence import OTHER_METHOD, Evidence, Value
 from postback_conformance.judging.held_tokens import held_fields, held_tokens
 from postback_conformance.judging.readings import CONSTANTS, JsonReading
 from postback_conformance.judging.rule import CaptureTest, Check, EachCapture
 from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicable, Outcome
 from postback_conformance.redaction import HIDDEN_BY_EXPORT, has_stand_in
 from postback_conformance.rules.applying import NothingToTest
+from postback_conformance.rules.encodings import encoded_twice, is_of_query, lacks_its_plus, read_again, with_its_plus
 from postback_conformance.rules.form import Form, FormOf
 from postback_conformance.rules.null_words import is_null_word
 from postback_conformance.rules.usual_values import UsualValues, usual_values
 from postback_sender.notification import Notification
-from postback_sender.tokens import Token
+from postback_sender.tokens import Token, TokenType
 
 _LONGEST_QUOTE = 60
 _UNREPLACED = re.compile(r"\{[A-Za-z_][\w.\s]*\}")
 _NOT_REPLACED = NotApplicable(why="a token arrived unreplaced, which value.unreplaced-token judges")
 _NULL = NotApplicable(why="a word for nothing arrived, of which value.null-word tells")
+_TWICE = NotApplicable(why="a value was encoded twice, of which value.double-encoded tells")
+_NO_PLUS = NotApplicable(why="the + of a date was not encoded, of which value.unescaped tells")
 _NO_NUMBER = NotApplicable(why="NaN or Infinity stands where JSON has none, of which body.json.non-finite tells")
 _NO_VALUE = NotApplicable(why="no such value arrived; what is absent is empty")
 
@@ -42,18 +45,18 @@ def values_test(notification: Notification, form_of: FormOf) -> CaptureTest | No
     """Return what tests the values of one capture; None when the templates hold no token that has a form."""
     held, of_items = held_tokens(notification), held_fields(notification)
     tokens, fields = _forms(held, form_of), _forms(of_items, form_of)
-    free = frozenset(token.name for token in (*held, *of_items) if token.type == "text")
-    return _Values(tokens, fields, free, usual_values(notification)).test if tokens or fields else None
+    types: dict[str, TokenType] = {token.name: token.type for token in (*held, *of_items)}
+    return _Values(tokens, fields, types, usual_values(notification)).test if tokens or fields else None
 
 
 class _Values:
     def __init__(
-        self, tokens: dict[str, Form], fields: dict[str, Form], free: frozenset[str], usual: UsualValues
+        self, tokens: dict[str, Form], fields: dict[str, Form], types: dict[str, TokenType], usual: UsualValues
     ) -> None:
         self._tokens = tokens
         self._fields = fields
         self._usual = usual
-        self._free = free
+        self._types = types
 
     def test(self, evidence: Evidence) -> Outcome | tuple[Outcome, ...] | None:
         usual = self._usual
@@ -62,8 +65,9 @@ class _Values:
             return self._all_outcomes(evidence, evidence.items if self._fields else ())
         return None if self._has_any(evidence) else _NO_VALUE
 
-    def _told_elsewhere(self, evidence: Evidence, name: str, text: str) -> Outcome | None:
+    def _told_elsewhere(self, evidence: Evidence, value: Value, form: Form) -> Outcome | None:
         """Return which other rule tells of a value, or why nobody can, None when this one has to."""
+        name, text = value.name, value.text
         if has_stand_in(text):
             why = f"{HIDDEN_BY_EXPORT}, and so was the value of {{{name}}} (--reveal hides none)"
             return Inconclusive(why=why, captures=(evidence.capture.id,))
@@ -71,8 +75,13 @@ class _Values:
             return _NOT_REPLACED
         if text in CONSTANTS and isinstance(reading := evidence.json, JsonReading) and reading.is_constant:
             return _NO_NUMBER
+        # What has no form either when it is read as it was meant is wrong twice.
+        if encoded_twice(text, self._types[name]) and form.shape(with_its_plus(read_again(text))):
+            return _TWICE
+        if lacks_its_plus(text) and is_of_query(evidence, value) and form.shape(with_its_plus(text)):
+            return _NO_PLUS
         # In a free text such a word may be meant.
-        return _NULL if is_null_word(text) and name not in self._free else None
+        return _NULL if is_null_word(text) and self._types[name] != "text" else None
 
     def _has_any(self, evidence: Evidence) -> bool:
         texts = evidence.texts
@@ -92,12 +101,13 @@ class _Values:
             if value is None:
                 yield evidence.without(name)
             elif value.text and not form.shape(value.text):
-                yield self._told_elsewhere(evidence, name, value.text) or _fail(evidence, f"{{{name}}}", value, form)
+                yield self._told_elsewhere(evidence, value, form) or _fail(evidence, f"{{{name}}}", value, form)
 
     def _outcomes_of_items(self, evidence: Evidence, items: _Items | None) -> Iterator[Outcome]:
         """Tell of the first item at fault and how many more there are: an order can have a thousand lines."""
         if items is None:
-            yield Inconclusive(why="the items cannot be told from each other", captures=(evidence.capture.id,))
+            why = "the items cannot be told from each other"
+            yield OTHER_METHOD if evidence.has_no_body else Inconclusive(why=why, captures=(evidence.capture.id,))
             return
         for name, form in self._fields.items():
             found = [(number, item.get(name)) for number, item in enumerate(items, start=1)]
@@ -107,7 +117,7 @@ class _Values:
                 if value
                 and value.text
                 and not form.shape(value.text)
-                and not self._told_elsewhere(evidence, name, value.text)
+                and not self._told_elsewhere(evidence, value, form)
             ]
             if wrong:
                 number, value = wrong[0]

@@ -5,6 +5,7 @@ from postback_conformance.judging.readings import XmlReading
 from postback_conformance.judging.rule import Rule, Source
 from postback_conformance.judging.verdict import NotApplicable, Outcome
 from postback_conformance.rules.applying import no_body_in
+from postback_conformance.rules.body_findings import NOT_UTF8, is_encoding
 from postback_conformance.rules.examples import XML_SETTINGS, capture, example
 from postback_conformance.rules.template_faults import TemplateFaults, of_its_template
 
@@ -19,6 +20,8 @@ def _well_formed(evidence: Evidence, template: TemplateFaults) -> Outcome | None
         return None
     if reading.is_illegal:
         return NotApplicable(why="the body holds a character XML cannot carry, of which body.xml.illegal-char tells")
+    if is_encoding(evidence, reading.fault):
+        return NOT_UTF8
     return template.malformed(evidence, reading.fault, "the body is not well-formed XML", "well-formed XML")
 
 
