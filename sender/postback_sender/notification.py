@@ -281,7 +281,7 @@ class _Reader:
     def _timeouts(self, value: str | float | dict[str, Any]) -> Timeouts:
         table = self._table(value if isinstance(value, dict) else {"total": value}, _TimeoutTable, "timeout")
         spans = {
-            key: None if span is None else self._span(span, "timeout" if value is span else f"timeout.{key}")
+            key: None if span is None else self._span(span, f"timeout.{key}")
             for key, span in (("connect", table.connect), ("read", table.read))
         }
         total_ns = self._span(table.total, "timeout.total" if isinstance(value, dict) else "timeout")

@@ -26,6 +26,10 @@ _IDLE_S: Final = 1.0
 # They wait longer for the first request on a new connection (nginx and Node a minute).
 _NEW_S: Final = 5.0
 _MOST_IDLE: Final = 256
+ON_A_KEPT_CONNECTION: Final = "on a connection that was kept; no more are kept for this server"
+"""How the detail of an answer ends whose request may have crossed the end of its connection: a server may close one
+that is idle at any time (RFC 9112 §9.5)."""
+
 # Enough to tell what is wrong; what a server says goes on for as long as it likes.
 _LONGEST_DETAIL: Final = 200
 
@@ -210,7 +214,7 @@ class Connections:
                 detail = f"connection lost after the request was sent; it may have been taken: {detail}"
             if asked_before and not reader.has_begun and len(self._closers) < _MOST_IDLE:
                 self._closers.add(connection.origin)
-                detail = f"{detail}, on a connection that was kept; no more are kept for this server"
+                detail = f"{detail}, {ON_A_KEPT_CONNECTION}"
         finally:
             connection.making_s = 0.0
             if not reader.is_complete:
@@ -250,16 +254,22 @@ class Connections:
         return Answer(began_ns=began_ns, finished_ns=self._clock.monotonic_ns(), failure=failure, detail=detail)
 
     def _has_room(self) -> bool:
-        if sum(map(len, self._idle.values())) < _MOST_IDLE:
-            return True
-        for origin, kept in list(self._idle.items()):
-            self._idle[origin] = [connection for connection in kept if self.is_fresh(connection)]
-            for connection in kept:
-                if not self.is_fresh(connection):
-                    connection.abort()
-            if not self._idle[origin]:
-                del self._idle[origin]
-        return sum(map(len, self._idle.values())) < _MOST_IDLE
+        if self._count_idle() >= _MOST_IDLE:
+            for origin, kept in list(self._idle.items()):
+                fresh: list[Connection] = []
+                for connection in kept:
+                    if self.is_fresh(connection):
+                        fresh.append(connection)
+                    else:
+                        connection.abort()
+                if fresh:
+                    self._idle[origin] = fresh
+                else:
+                    del self._idle[origin]
+        return self._count_idle() < _MOST_IDLE
+
+    def _count_idle(self) -> int:
+        return sum(map(len, self._idle.values()))
 
     def _take_kept(self, origin: Origin) -> Connection | None:
         kept = self._idle.get(origin)

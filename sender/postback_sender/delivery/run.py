@@ -92,8 +92,8 @@ class DeliveryRun:
         self._feeding = asyncio.create_task(self._feed_until_the_end())
         # What was taken from hand and is not put down yet.
         self._begun: set[int] = set()
-        # What was cut, and when.
-        self._cut_off: list[tuple[EntryRequest, int]] = []
+        # What was cut on its way, still to be logged.
+        self._cut_off: list[tuple[EntryRequest, Attempt]] = []
         self._busy = 0
         self._errors: list[BaseException] = []
         self._is_stopped = False
@@ -239,20 +239,7 @@ class DeliveryRun:
         except SenderError as error:
             self._in_flight.add(worker)
             return await self._give_up(entry, GiveUp(str(error)))
-        try:
-            started_ns, answer = await self._departures.exchange(leaving.request())
-        except asyncio.CancelledError:
-            if leaving.left_ns is not None:
-                self._cut_off.append((leaving, self._clock.monotonic_ns()))
-            raise
-        attempt = judged(
-            self._policy,
-            answer,
-            number=leaving.number,
-            started_ns=started_ns,
-            now_ns=self._clock.now_ns(),
-            uncounted=entry.cut_off,
-        )
+        attempt = await self._attempt(leaving)
         step = next_step(self._policy, 0, attempt, attempt.finished_ns)
         try:
             await self._keep(entry, attempt, step)
@@ -268,8 +255,32 @@ class DeliveryRun:
         self._postbacks.ended(entry)
         attempts = await attempts_of(entry, self._outbox, self._wall_offset_ns) if entry.attempts else ()
         # Its log is gone if somebody purged what has ended this very moment.
-        attempts = attempts or (attempt,)
-        return Delivery(postback=leaving.postback, attempts=attempts, outcome=step)
+        return Delivery(postback=leaving.postback, attempts=attempts or (attempt,), outcome=step)
+
+    async def _attempt(self, leaving: EntryRequest) -> Attempt:
+        """Send a request and judge what comes back; one that is cut off on its way is remembered for the log."""
+        try:
+            started_ns, answer = await self._departures.exchange(leaving.request())
+        except asyncio.CancelledError:
+            if leaving.left_ns is not None:
+                cut_off = Attempt(
+                    number=leaving.number,
+                    started_ns=leaving.left_ns,
+                    finished_ns=self._clock.monotonic_ns(),
+                    failure=Failure.CUT_OFF,
+                    detail=CUT_OFF_DETAIL,
+                    uncounted=leaving.entry.cut_off,
+                )
+                self._cut_off.append((leaving, cut_off))
+            raise
+        return judged(
+            self._policy,
+            answer,
+            number=leaving.number,
+            started_ns=started_ns,
+            now_ns=self._clock.now_ns(),
+            uncounted=leaving.entry.cut_off,
+        )
 
     async def _give_up(self, entry: Entry, end: GiveUp) -> Delivery:
         """End an entry without another attempt: settings that have changed allow no more, or cannot render it."""
@@ -286,19 +297,12 @@ class DeliveryRun:
 
     async def _log_cut_off(self) -> None:
         """Put down what was cut, best effort: what cannot be is found by whoever opens the outbox next."""
-        for cut, cut_ns in self._cut_off:
-            attempt = Attempt(
-                number=cut.number,
-                started_ns=cut.left_ns or cut_ns,
-                finished_ns=cut_ns,
-                failure=Failure.CUT_OFF,
-                detail=CUT_OFF_DETAIL,
-                uncounted=cut.entry.cut_off,
-            )
+        for leaving, attempt in self._cut_off:
+            entry = leaving.entry
             with suppress(OutboxError):
-                await self._keep(cut.entry, attempt, Wait(cut.entry.due_ns - self._wall_offset_ns))
+                await self._keep(entry, attempt, Wait(entry.due_ns - self._wall_offset_ns))
                 if self._on_attempt:
-                    self._on_attempt(cut.postback, attempt, Send())
+                    self._on_attempt(leaving.postback, attempt, Send())
 
     async def _keep(self, entry: Entry, attempt: Attempt, step: Step) -> None:
         """Put an attempt and what follows it into the outbox."""

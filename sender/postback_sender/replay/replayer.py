@@ -117,13 +117,13 @@ class Replayer:
 
     async def _send(self, leaving: _Leaving, on_replayed: Callable[[Replayed], None]) -> None:
         answer = await self._exchange(self._to.origin, leaving.data, leaving.request.method)
-        is_timed = leaving.due_ns is not None and answer.sent_ns is not None
+        sent_ns, due_ns = answer.sent_ns, leaving.due_ns
         on_replayed(
             Replayed(
                 request=leaving.request,
                 place=leaving.place,
                 round_number=leaving.round_number,
-                lateness_ns=(answer.sent_ns or 0) - (leaving.due_ns or 0) if is_timed else None,
+                lateness_ns=None if sent_ns is None or due_ns is None else sent_ns - due_ns,
                 answer=answer,
             )
         )

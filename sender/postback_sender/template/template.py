@@ -8,7 +8,8 @@ from postback_sender.errors import RenderError
 from postback_sender.template.compiler import Items, Render, Values, compile_nodes
 from postback_sender.template.context import Format
 from postback_sender.template.escaping import ESCAPES, UnwritableError
-from postback_sender.template.matching import Match, Matcher, Mismatch, Told
+from postback_sender.template.matcher import Matcher
+from postback_sender.template.matching import Match, Mismatch, Told
 from postback_sender.template.nodes import Node, token_nodes
 from postback_sender.template.options import TemplateOptions
 from postback_sender.template.parser import parse_nodes
