@@ -95,7 +95,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show with a failed test what its receivers captured, and what is wrong with that."""
+    """Show with a failed test what its receivers captured, and what is wrong with that; tell once what ails all."""
+    if call.when == "setup" and call.excinfo is not None and "postback_case" in getattr(item, "fixturenames", ()):
+        from postback_conformance.pytest_plugin.once import tell_once  # noqa: PLC0415  nothing of ours before
+
+        tell_once(item, call.excinfo.value)
     report = yield
     nobody: list[MadeReceiver] = []
     made = item.config.stash.get(_MADE, nobody)

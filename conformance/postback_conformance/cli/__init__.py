@@ -36,9 +36,16 @@ def main() -> None:
 
 
 def _prepare_streams() -> None:
-    """Make output possible everywhere: a closed stream swallows it, and letters it does not know are spelt out."""
+    """Make output possible everywhere: a closed stream swallows it, and letters it does not know are spelt out.
+
+    What is written to stdout is written whole.
+    """
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  lives as long as we do
     sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  lives as long as we do
+    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
+        # With PYTHONUNBUFFERED a write that a signal interrupts is a short one, and the rest of it would be lost. What
+        # is to be seen at once is flushed anyway.
+        sys.stdout = open(sys.stdout.fileno(), "w", encoding=sys.stdout.encoding, closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from postback_conformance.cli.terminal import say, set_quiet
+from postback_conformance.cli.saying import say, set_quiet
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_receiver import CaptureLookupError, ReceiverError
 from postback_sender import SenderError

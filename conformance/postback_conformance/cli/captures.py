@@ -25,7 +25,8 @@ from postback_conformance.cli.capture_options import (
     destination,
     redaction,
 )
-from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, put_text, say, show
+from postback_conformance.cli.saying import say
+from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, put_text, show
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.judging.readings import decoded_body
 from postback_conformance.printable import printable

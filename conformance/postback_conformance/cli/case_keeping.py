@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from postback_conformance.cli.reporting import write_report
-from postback_conformance.cli.terminal import say
+from postback_conformance.cli.saying import say
 from postback_conformance.errors import ConformanceError
 from postback_conformance.judging.verdict import Fail, Level
 from postback_conformance.ledger.story import curl_lines, told

@@ -1,7 +1,5 @@
 """How far a run of the suite is: a line for each case as it ends, and the one that runs, on a terminal."""
 
-import asyncio
-import signal
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -9,7 +7,8 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from postback_conformance.cli.consoles import people
-from postback_conformance.cli.terminal import is_quiet, say
+from postback_conformance.cli.interruption import at_signals
+from postback_conformance.cli.saying import is_quiet, say
 from postback_conformance.judging.verdict import Verdict
 from postback_conformance.reports.grouping import KINDS, SYMBOLS, kind_of
 from postback_conformance.suite.case import Case
@@ -53,17 +52,12 @@ class CaseProgress:
 
 
 @contextmanager
-def stopping_at_ctrl_c(stop: Stop) -> Generator[None]:
-    """End a run at the first Ctrl-C, so that what was found by then is told; a second one ends the program."""
-    loop = asyncio.get_running_loop()
+def stopped_early(stop: Stop) -> Generator[None]:
+    """End a run at the first Ctrl-C or SIGTERM, so that what was found by then is told."""
 
-    def first() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
-        say("stopping: the case that runs is cut off, and the report is of what was run; Ctrl-C again ends at once")
+    def first(name: str) -> None:
+        say(f"stopping: the case that runs is cut off, and the report is of what was run; {name} again ends at once")
         stop.ask()
 
-    loop.add_signal_handler(signal.SIGINT, first)
-    try:
+    with at_signals(first):
         yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)

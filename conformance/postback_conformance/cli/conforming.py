@@ -15,10 +15,11 @@ from rich.table import Table
 
 from postback_conformance.cli.capture_options import RevealOption
 from postback_conformance.cli.case_keeping import CaseKeeper
-from postback_conformance.cli.case_progress import CaseProgress, stopping_at_ctrl_c
+from postback_conformance.cli.case_progress import CaseProgress, stopped_early
 from postback_conformance.cli.generating import keep_hypothesis_out_of_here
 from postback_conformance.cli.reporting import OutputOption, ReportOption, put_report, wanted_reports, write_reports
-from postback_conformance.cli.terminal import counted, say, show
+from postback_conformance.cli.saying import counted, say
+from postback_conformance.cli.terminal import show
 from postback_conformance.cli.trust import CaFileOption, InsecureOption, trusted
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.judging.judge import Judgement
@@ -32,6 +33,7 @@ from postback_conformance.suite.case_file import MAX_BYTES, CaseFile, case_of, d
 from postback_conformance.suite.catalogue import CASES
 from postback_conformance.suite.endpoint import Endpoint
 from postback_conformance.suite.once_more import commands
+from postback_conformance.suite.outcomes import SAW_NOTHING
 from postback_conformance.suite.probe import Probe, probe_at
 from postback_conformance.suite.reporting import select_cases, suite_report
 from postback_conformance.suite.restarting import restart_by
@@ -138,7 +140,7 @@ def _conform(
     For example: postback conform http://127.0.0.1:8080/postback --notification n.toml --probe /probe
 
     Send to a test system only: actions are invented, and recorded there. Exit code 1 on findings, 4 when nothing was
-    tested, 130 after Ctrl-C.
+    tested, 130 after Ctrl-C or SIGTERM.
     """
     _ = list_cases
     wanted = wanted_reports(report or ())
@@ -161,19 +163,22 @@ def _conform(
     keep_hypothesis_out_of_here()
     hosts = tuple(allow_host or ())
     check_target(url, allowed_hosts=hosts)
+    endpoint = Endpoint(
+        url=url,
+        allowed_hosts=hosts,
+        trust=trusted(insecure=insecure, ca_file=ca_file),
+        restart=restart_by(restart, split_url(url)[0][0]) if restart is not None else None,
+    )
     bench = Bench(
-        Endpoint(
-            url=url,
-            allowed_hosts=hosts,
-            trust=trusted(insecure=insecure, ca_file=ca_file),
-            restart=restart_by(restart, split_url(url)[0][0]) if restart is not None else None,
-        ),
+        endpoint,
         parse_notification(source, os.environ),
-        probe=_probe(probe, url, hosts) if probe is not None else None,
+        probe=_probe(probe, endpoint) if probe is not None else None,
         seed=seed,
         max_examples=max_examples,
         quick=quick,
     )
+    # What no case can send is a fault of the settings, not of the endpoint.
+    bench.postback(bench.event())
     whence = "of the case file" if file is not None else f"--seed {seed} generates the same events again"
     say(f"seed {seed}: {whence}")
     _warn_of_settings(source)
@@ -197,18 +202,22 @@ def _conform(
             say(text)
     keeper.tell()
     if stop.is_asked:
-        say("stopped by Ctrl-C: what was not run is told as such, and passes nothing")
+        say("stopped: what was not run is told as such, and passes nothing")
         raise typer.Exit(_STOPPED)
-    _advise(judgement, cases, failing, replay)
+    _advise(judgement, cases, failing, replay, bench)
     code = conform_exit_code(judgement.verdicts, failing)
     if code == _NOTHING:
         raise SelectionError("nothing was tested: no case applies to these settings, with what is at hand")
     raise typer.Exit(code)
 
 
-def _advise(judgement: Judgement, cases: Sequence[Case], failing: Sequence[Level], replay: Path | None) -> None:
+def _advise(
+    judgement: Judgement, cases: Sequence[Case], failing: Sequence[Level], replay: Path | None, bench: Bench
+) -> None:
     """Say what a reader of the report may want to know next."""
     failed = [one for one in judgement.verdicts if one.outcome == "fail"]
+    if failed and bench.saw_nothing:
+        say(SAW_NOTHING)
     if len(cases) > 1 and any(one.rule == _PLAIN for one in failed):
         say(f"begin with {_PLAIN}: while a plain postback is not accepted, most of the rest fails with it")
     if conform_exit_code(judgement.verdicts, failing):
@@ -236,7 +245,7 @@ async def _run(cases: Sequence[Case], bench: Bench, keeper: CaseKeeper, stop: St
         keeper.ended(case, failures)
         progress.ended(case, verdicts)
 
-    with progress.shown(), stopping_at_ctrl_c(stop):
+    with progress.shown(), stopped_early(stop):
         async with bench:
             return await run_suite(cases, bench, began=progress.began, ended=ended, stop=stop)
 
@@ -260,12 +269,12 @@ def _read_case_file(path: Path) -> CaseFile:
     return decode_case_file(data, name=str(path))
 
 
-def _probe(place: str, url: str, hosts: Sequence[str]) -> Probe:
+def _probe(place: str, endpoint: Endpoint) -> Probe:
     """Return the probe; its module may lie in the folder of the command, as it may for other test tools."""
     if "://" not in place and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        return probe_at(place, endpoint=url, allowed_hosts=hosts)
+        return probe_at(place, endpoint=endpoint.url, allowed_hosts=endpoint.allowed_hosts, trust=endpoint.trust)
     except TargetError as error:
         raise ConformanceError(f"--probe: {error}") from None
 

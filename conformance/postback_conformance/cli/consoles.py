@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 from rich.console import Console
 from rich.text import Text
 
-from postback_conformance.cli.terminal import say_through
+from postback_conformance.cli.saying import say_through
 
 # Into a pipe or a file there is no edge to wrap at: whoever filters a table wants whole lines. Rich reads COLUMNS.
 _PIPE_WIDTH: Final = 240

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from postback_conformance.cli.consoles import people
-from postback_conformance.cli.terminal import is_quiet
+from postback_conformance.cli.saying import is_quiet
 
 # Drawn for every so many: a bar that is told of each one takes longer than the work.
 _STEP = 256

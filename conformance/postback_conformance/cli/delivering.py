@@ -15,7 +15,8 @@ from postback_conformance.cli.delivery_report import DeliveryReport, delivery_pr
 from postback_conformance.cli.events_input import read_events_file
 from postback_conformance.cli.generating import generate_and_tell, keep_hypothesis_out_of_here
 from postback_conformance.cli.interruption import stopped_by_signals
-from postback_conformance.cli.terminal import Format, counted, say
+from postback_conformance.cli.saying import counted, say
+from postback_conformance.cli.terminal import Format
 from postback_conformance.cli.unknown_names import UnknownNames
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.redaction import SecretEnvironment

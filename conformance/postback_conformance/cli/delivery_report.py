@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from postback_conformance.cli.consoles import people
-from postback_conformance.cli.terminal import Format, counted, is_quiet, put_json, say, show
+from postback_conformance.cli.saying import counted, is_quiet, say
+from postback_conformance.cli.terminal import Format, put_json, show
 from postback_conformance.cli.trust import advice
 from postback_conformance.redaction import redacted_target
 from postback_sender import Delivery, Notification, Postback

@@ -14,7 +14,8 @@ from postback_conformance.captured.traffic import notifications_of, open_traffic
 from postback_conformance.cli.delivery_report import delivery_progress
 from postback_conformance.cli.generating import keep_hypothesis_out_of_here
 from postback_conformance.cli.reporting import captures_of, write_report
-from postback_conformance.cli.terminal import Format, put, say, show
+from postback_conformance.cli.saying import say
+from postback_conformance.cli.terminal import Format, put, show
 from postback_conformance.demo import DOCUMENTED, NAMES, DemoResult, demo_events, demo_sources, run_demo
 from postback_conformance.errors import ConformanceError
 from postback_conformance.judging.verdict import summary

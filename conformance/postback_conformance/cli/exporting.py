@@ -24,7 +24,8 @@ from postback_conformance.cli.capture_options import (
     redaction,
 )
 from postback_conformance.cli.counting import counting
-from postback_conformance.cli.terminal import put, put_text, say
+from postback_conformance.cli.saying import say
+from postback_conformance.cli.terminal import put, put_text
 from postback_conformance.cli.whole_file import written_whole
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_receiver import Capture, capture_schema

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from postback_conformance.captured.traffic import is_store_begun, notifications_of
-from postback_conformance.cli.terminal import say
+from postback_conformance.cli.saying import say
 from postback_conformance.judging.following import Following
 from postback_conformance.judging.judge import Judgement, Judges, Notifications
 from postback_conformance.judging.verdict import Verdict

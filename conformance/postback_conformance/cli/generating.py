@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis.configuration import set_hypothesis_home_dir
 
-from postback_conformance.cli.terminal import say
+from postback_conformance.cli.saying import say
 from postback_conformance.driving import generated_events
 from postback_sender import Event, Notification
 

@@ -11,7 +11,7 @@ import typer
 
 from postback_conformance.captured.traffic import open_traffic
 from postback_conformance.cli.counting import counting
-from postback_conformance.cli.terminal import say
+from postback_conformance.cli.saying import say
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_receiver import Capture, CaptureLookupError, SqliteStore, StoreError, capture_to_line
 from postback_receiver.har import is_numbered_by_har

@@ -1,6 +1,6 @@
 """`check`: judge captured traffic."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +21,8 @@ from postback_conformance.cli.reporting import (
     write_report,
     write_reports,
 )
-from postback_conformance.cli.terminal import put, say
+from postback_conformance.cli.saying import say
+from postback_conformance.cli.terminal import put
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.judging.baseline import Baseline, read_baseline, written_baseline
 from postback_conformance.judging.evidence import Evidence
@@ -38,6 +39,7 @@ from postback_conformance.reports.grouping import SYMBOLS, kind_of
 from postback_conformance.reports.machine import report_schema
 from postback_conformance.reports.report import About, Report, make_report
 from postback_conformance.reports.timeline import Timelines
+from postback_conformance.reports.wording import not_judged
 from postback_conformance.rules import RULES
 from postback_receiver import Capture, Evictions
 from postback_sender.notification import Notification
@@ -61,6 +63,7 @@ class ProfileName(StrEnum):
 
 _FAILING_LEVELS: dict[FailOn, tuple[Level, ...]] = {FailOn.MUST: ("MUST",), FailOn.SHOULD: ("MUST", "SHOULD")}
 _KIT_FAULT = 3
+_MOST_NAMED = 10
 _NOTHING_TO_JUDGE = 4
 
 
@@ -191,6 +194,7 @@ class _Checking:
         self._timelines: Timelines | None = None
         self._given = given
         self._endpoint: str | None = None
+        self._met: dict[str | None, None] = {}
 
     def judged(self) -> Report:
         """Judge what is in the file now."""
@@ -200,13 +204,17 @@ class _Checking:
             settings = self._given or notifications_of(traffic.settings, name=traffic.name)
             self._timelines = Timelines(settings)
             judgement = judge(
-                traffic.read(),
+                self._noted(traffic.read()),
                 settings,
                 self._rules,
                 evictions=(evictions := traffic.store.evictions if traffic.store else Evictions),
                 profile=self._profile.value,
                 observe=self._observe,
             )
+            if isinstance(self._given, Mapping) and self._given.keys().isdisjoint(self._met):
+                of = ", ".join(map(str, self._given))
+                others = f"; it holds some of {', '.join(map(str, self._met))}" if self._met else ""
+                raise SelectionError(f"{self._file} holds no captures of the endpoint {of} to judge{others}")
             return self._report(judgement, traffic, settings, evictions().captures)
 
     def followed(self, format: ReportFormat) -> Report:
@@ -227,7 +235,15 @@ class _Checking:
     def tell_what_is_not_in(self, report: Report) -> None:
         """Say which captures nobody judged."""
         if report.left_out:
-            say(f"{report.left_out} captures were not judged: no endpoint with a notification took them")
+            say(not_judged(report.left_out))
+
+    def _noted(self, captures: Iterable[Capture]) -> Iterator[Capture]:
+        """Pass captures on, and keep which endpoints took them, to name some if none is the one that was meant."""
+        given: Collection[str | None] = self._given if isinstance(self._given, Mapping) else ()
+        for capture in captures:
+            if capture.endpoint is not None and (len(self._met) < _MOST_NAMED or capture.endpoint in given):
+                self._met[capture.endpoint] = None
+            yield capture
 
     def _judges(self, notifications: Notifications) -> Judges:
         self._timelines = Timelines(notifications)
@@ -259,8 +275,7 @@ class _Checking:
 
     def _report(self, judgement: Judgement, traffic: Traffic, settings: Notifications, evicted: int) -> Report:
         if not judgement.captures:
-            of = f" of the endpoint {', '.join(map(str, self._given))}" if isinstance(self._given, Mapping) else ""
-            raise SelectionError(f"{self._file} holds no captures{of} to judge")
+            raise SelectionError(f"{self._file} holds no captures to judge")
         self.found = judgement.verdicts
         if self.baseline is not None:
             judgement = self.baseline.judgement(judgement, self.today)

@@ -10,7 +10,8 @@ import msgspec
 import typer
 
 from postback_conformance.cli.arguments import NotificationArgument
-from postback_conformance.cli.terminal import Format, FormatOption, counted, put, put_json, put_text, say
+from postback_conformance.cli.saying import counted, say
+from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, put_text
 from postback_conformance.cli.whole_file import write_all_whole
 from postback_conformance.errors import ConformanceError
 from postback_conformance.lint import Finding, lint_source

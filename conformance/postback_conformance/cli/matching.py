@@ -12,7 +12,8 @@ from rich.text import Text
 
 from postback_conformance.cli.arguments import NotificationArgument
 from postback_conformance.cli.captures import find_capture
-from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, put_text, say, shortened, show
+from postback_conformance.cli.saying import say
+from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, put_text, shortened, show
 from postback_conformance.errors import ConformanceError
 from postback_conformance.explaining.departure import Departure
 from postback_conformance.explaining.dissection import Dissection, ReadValue, dissect, event_of, joined

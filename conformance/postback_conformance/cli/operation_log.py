@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from postback_conformance.cli.batch import Batch, discard
 from postback_conformance.cli.listen_settings import LogFormat
-from postback_conformance.cli.terminal import is_quiet, say_all
+from postback_conformance.cli.saying import is_quiet, say_all
 from postback_receiver import ReceiverError, ns_to_iso
 
 Fact = str | int | float | bool | None

@@ -13,7 +13,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from postback_conformance.cli.terminal import Format, FormatOption, put_json, say, shortened, show
+from postback_conformance.cli.saying import say
+from postback_conformance.cli.terminal import Format, FormatOption, put_json, shortened, show
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_receiver import ns_to_iso
 from postback_sender import Event

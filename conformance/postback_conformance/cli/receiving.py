@@ -5,7 +5,8 @@ import ipaddress
 import ssl
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from concurrent.futures import Future, InvalidStateError
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -101,34 +102,29 @@ async def open_store_of(settings: ListenSettings) -> SqliteStore:
 
     A file that another program keeps locked is waited for; whoever is cancelled meanwhile does not wait.
     """
-    loop = asyncio.get_running_loop()
-    opened: asyncio.Future[SqliteStore] = loop.create_future()
-
-    def settle(outcome: SqliteStore | Exception) -> None:
-        if isinstance(outcome, Exception):
-            if not opened.done():
-                opened.set_exception(outcome)
-        elif opened.done():
-            outcome.close()
-        else:
-            opened.set_result(outcome)
+    handed: Future[SqliteStore] = Future()
 
     def open_it() -> None:
-        outcome: SqliteStore | Exception
         try:
-            outcome = SqliteStore(settings.store, durability=settings.durability, retention=settings.retention)
+            store = SqliteStore(settings.store, durability=settings.durability, retention=settings.retention)
         except Exception as error:  # noqa: BLE001 -- whoever waits is told
-            outcome = error
+            with suppress(InvalidStateError):
+                handed.set_exception(error)
+            return
         try:
-            loop.call_soon_threadsafe(settle, outcome)
-        except RuntimeError:
-            # The loop has ended, and with it whoever waited.
-            if isinstance(outcome, SqliteStore):
-                outcome.close()
+            handed.set_result(store)
+        except InvalidStateError:
+            # Nobody waits any longer.
+            store.close()
 
     # SQLite waits in one piece. A thread of the loop's own would be waited for at its end.
     threading.Thread(target=open_it, name="store opening", daemon=True).start()
-    return await opened
+    try:
+        return await asyncio.wrap_future(handed)
+    except asyncio.CancelledError:
+        if not handed.cancel() and handed.exception() is None:
+            handed.result().close()
+        raise
 
 
 def ca_file_of(settings: ListenSettings) -> Path:

@@ -12,7 +12,8 @@ from rich.text import Text
 
 from postback_conformance.cli.arguments import NotificationArgument
 from postback_conformance.cli.events_input import read_events_file
-from postback_conformance.cli.terminal import Format, put, put_json, put_text, say, shortened, show
+from postback_conformance.cli.saying import say
+from postback_conformance.cli.terminal import Format, put, put_json, put_text, shortened, show
 from postback_conformance.cli.unknown_names import UnknownNames
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.explaining.event_changes import read_changes

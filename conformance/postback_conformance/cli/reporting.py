@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from postback_conformance.captured.traffic import Traffic
-from postback_conformance.cli.terminal import put, say, show
+from postback_conformance.cli.saying import say
+from postback_conformance.cli.terminal import put, show
 from postback_conformance.cli.whole_file import written_whole
 from postback_conformance.errors import ConformanceError
 from postback_conformance.reports.formats import ReportFormat, written

@@ -15,7 +15,8 @@ from postback_conformance.captured.replaying import Selection, compare, freshene
 from postback_conformance.captured.traffic import Traffic, notifications_of, open_traffic
 from postback_conformance.cli.delivery_report import delivery_progress
 from postback_conformance.cli.interruption import stopped_by_signals
-from postback_conformance.cli.terminal import Format, counted, put_json, put_text, say
+from postback_conformance.cli.saying import counted, say
+from postback_conformance.cli.terminal import Format, put_json, put_text
 from postback_conformance.cli.trust import advice
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.redaction import redacted_target

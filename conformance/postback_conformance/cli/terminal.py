@@ -1,8 +1,8 @@
-"""Where output goes: the result to stdout, as text or as data; words beside it to stderr."""
+"""Where a result goes: to stdout, as text or as data."""
 
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,61 +27,14 @@ class Format(StrEnum):
 FormatOption = Annotated[Format, typer.Option("--format", help="text for people, json for programs.")]
 
 
-class _Telling:
-    """How people are told something."""
-
-    def __init__(self) -> None:
-        self.is_quiet = False
-        self.write: Callable[[str], None] = _to_stderr
-
-
-def _to_stderr(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
-
-
-_telling = _Telling()
-
-
-def set_quiet(quiet: bool) -> None:  # noqa: FBT001  a switch is what it is
-    """Silence everything for people except errors."""
-    _telling.is_quiet = quiet
-
-
-def is_quiet() -> bool:
-    """Whether nothing is to be said to people except errors."""
-    return _telling.is_quiet
-
-
-def say_through(write: Callable[[str], None]) -> None:
-    """Have everything said to people written by this function; it gets text with its line ends."""
-    _telling.write = write
-
-
-def say(message: str) -> None:
-    """Tell people something, as plain text; what could steer a terminal is spelt out."""
-    say_all((message,))
-
-
-def say_all(messages: Iterable[str]) -> None:
-    """Tell people several things in one go."""
-    if not _telling.is_quiet:
-        _telling.write("".join(f"{printable(message, keep=chr(10))}\n" for message in messages))
-
-
 def shortened(text: str) -> str:
     """Return the beginning of a text, for a cell of a table; what could steer a terminal is spelt out."""
     return printable(text[:_CELL_LETTERS]) + ("…" if len(text) > _CELL_LETTERS else "")
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number with what it counts, such as `1 event` or `2 events`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def show(renderable: "RenderableType") -> None:
     """Show the result of a command: a table, a report or the like."""
-    # Imported when used: see there.
+    # Imported when used: most results are data, and Rich takes long to load.
     from postback_conformance.cli.consoles import results  # noqa: PLC0415
 
     results.print(renderable)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from postback_conformance.cli.terminal import say
+from postback_conformance.cli.saying import say
 from postback_conformance.explaining.event_names import EventNames, names_in
 from postback_sender import Event, Notification
 

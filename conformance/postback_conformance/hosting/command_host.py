@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import shlex
 import signal
 import socket
@@ -20,6 +21,9 @@ from postback_conformance.printable import printable
 
 PORT_PLACE: Final = "{port}"
 
+# Below those that systems give to whoever asks for any, Linux from 32768 on: what is free there stays free while a
+# program starts, however many others look for a port meanwhile.
+_PORTS: Final = range(20_000, 32_000)
 _LOOKS_EVERY_S: Final = 0.02
 _TOLD_BYTES: Final = 2000
 _LONGEST_QUOTE: Final = 200
@@ -53,7 +57,7 @@ def started(
             f'write {PORT_PLACE} there, or Command([...], env={{"PORT": "{PORT_PLACE}"}}) if that is the environment'
         )
     with tempfile.TemporaryFile() as output:
-        program = _Program(command, port=port or _free_port(), starts_within_s=starts_within_s, output=output)
+        program = _Program(command, port=port or free_port(), starts_within_s=starts_within_s, output=output)
         program.start()
         try:
             yield Hosted(url=f"http://{LOOPBACK}:{program.port}{path}", restart=program.restart)
@@ -158,7 +162,10 @@ def _send_to_all(process: subprocess.Popen[bytes], sign: signal.Signals) -> None
         os.killpg(process.pid, sign)
 
 
-def _free_port() -> int:
-    with socket.create_server((LOOPBACK, 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
+def free_port() -> int:
+    """Return a port on 127.0.0.1 for a program that is told where to listen; raises `HostingError` if none is free."""
+    # Not of the common chance, which others may set to be the same in each of several processes.
+    for port in random.SystemRandom().sample(_PORTS, 100):
+        with suppress(OSError), socket.create_server((LOOPBACK, port)):
+            return port
+    raise HostingError(f"no port from {_PORTS.start} to {_PORTS.stop - 1} could be taken on {LOOPBACK}")

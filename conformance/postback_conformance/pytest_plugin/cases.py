@@ -36,7 +36,7 @@ from postback_conformance.suite.endpoint import Endpoint
 from postback_conformance.suite.playing import LedgerFail
 from postback_conformance.suite.probe import Probe
 from postback_conformance.suite.running import run_suite
-from postback_sender import SenderError
+from postback_sender import SenderError, example_event, render_postback
 
 if TYPE_CHECKING:
     from postback_conformance.pytest_plugin.again import Again
@@ -80,6 +80,9 @@ def asked_case(
         settings = replace(settings, seed=known.file.seed, max_examples=known.file.max_examples, quick=False)
     try:
         told_by, looked_at = told_of(given, folders(item)), probe_of(config, probe, hosted.url)
+        # What no case can send is told here, by one of them.
+        settled = told_by.notification
+        render_postback(settled, example_event(settled.event, settled.catalogue), to=hosted.url)
     except (SenderError, ConformanceError) as error:
         raise pytest.fail.Exception(in_pytest(str(error)), pytrace=False) from None
     return PostbackCase(

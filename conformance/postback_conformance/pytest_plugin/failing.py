@@ -16,6 +16,7 @@ from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.case_file import CaseFile, encode_case_file, file_name
 from postback_conformance.suite.once_more import commands
+from postback_conformance.suite.outcomes import SAW_NOTHING
 from postback_conformance.suite.playing import LedgerFail
 from postback_conformance.suite.reporting import suite_report
 from postback_sender.notification import parse_notification
@@ -56,6 +57,8 @@ def _lines(failed: Failed) -> Iterator[str]:
         told_already.append(failed.case.id)
         yield f"\nThe story:\n{story}\n\n{curl_lines(failed.ledger.steps, shown, failed.url).rstrip()}"
     yield from commands(failed.judgement, bench, told_already)
+    if bench.saw_nothing:
+        yield f"\n{SAW_NOTHING}"
     yield f"\nseed {bench.seed}: run it again with --postback-seed={bench.seed}"
     if path := _kept(failed, story):
         # An endpoint that was hosted for the test is gone by then, and its URL with it.

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from postback_conformance.generating.generation import draw_endlessly
 from postback_conformance.judging.held_tokens import held_fields, held_names, held_tokens
-from postback_conformance.judging.verdict import NotApplicable, Outcome
+from postback_conformance.judging.verdict import Fail, NotApplicable, Outcome
 from postback_conformance.judging.wire_money import money_text, wire_money
 from postback_conformance.rules.fact_sources import CAPTURED_CALLS
 from postback_conformance.strategies import events as any_events
@@ -27,6 +27,15 @@ FLOOR_BODY_BYTES: Final = 64 * 1024
 """What an endpoint has to take at least; impact.com names no limit, and servers begin at 100 kB."""
 FLOOR_URL_BYTES: Final = 8000
 
+_SECRET: Final = "See that the notification sends the secret that the endpoint asks for, in its headers or its URL."
+_FIXES: Final = {
+    401: _SECRET,
+    403: _SECRET,
+    404: "See that this is the URL postbacks are sent to, with its path.",
+    405: "See that the notification's method is the one the endpoint takes.",
+    415: "See that the notification's body_format is the one the endpoint takes.",
+}
+
 _MANY_ITEMS: Final = 1000
 _LONG_TEXT: Final = 500
 # An endpoint that takes long, and not too long, must not be asked beyond the time that a case may take.
@@ -34,7 +43,13 @@ _GENERATES_FOR_NS: Final = 30 * NANOSECONDS_PER_SECOND
 
 
 async def _documented(bench: Bench) -> Iterable[Outcome]:
-    return await accepted_each(bench, {"the documented example": bench.event()})
+    what, event = "the documented example", bench.event()
+    if fault := settings_fault(bench.notification, bench.postback(event)):
+        return [NotApplicable(why=f"{what}: {fault}")]
+    (sent,) = await bench.send([event])
+    outcome = await must_take(bench, event, sent, what)
+    fix = _FIXES.get(sent.status or 0)
+    return [replace(outcome, fix=fix) if fix and isinstance(outcome, Fail) else outcome]
 
 
 async def _all_kinds(bench: Bench) -> Iterable[Outcome]:

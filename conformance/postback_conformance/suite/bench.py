@@ -38,6 +38,7 @@ from postback_sender.delivery.policy import Attempt, DeliveryPolicy
 from postback_sender.delivery.request import request_bytes
 from postback_sender.delivery.retry import custom_profile
 from postback_sender.delivery.run import Delivery
+from postback_sender.postback import redirect
 from postback_sender.quantities import NANOSECONDS_PER_SECOND
 
 T = TypeVar("T")
@@ -93,6 +94,8 @@ class Bench:
         self._captures: deque[tuple[str, Callable[[], Capture]]] = deque(maxlen=_MOST_CAPTURES)
         self._sent = 0
         self._probe_hung = 0
+        self._looks = 0
+        self._sights = 0
         self._patience = patience or Patience()
         self._senders = KeptSenders(endpoint, self.notification, self.clock)
         self._losing: Proxy | None = None
@@ -193,12 +196,17 @@ class Bench:
     ) -> list[Sent]:
         """Send events through the real sender, and return what became of each, in the order in which they ended.
 
-        With a `concurrency` of 1 they leave one by one in their order. Failures are retried after `retries_ns`.
+        With a `concurrency` of 1 they leave one by one in their order. Failures are retried after `retries_ns`; what
+        crossed the end of a kept connection is sent once more, whatever the retries.
         """
-        deliveries = await self._senders.deliver(
-            events, Way(concurrency, tuple(retries_ns), via.port if via is not None else None)
-        )
-        return [self._keep_delivery(delivery) for delivery in deliveries]
+        way = Way(concurrency, tuple(retries_ns), via.port if via is not None else None)
+        # None may overtake another that is sent once more.
+        groups = [[event] for event in events] if concurrency == 1 else [events]
+        sents: list[Sent] = []
+        for group in groups:
+            for delivery in await self._senders.deliver(group, way):
+                sents.append(await self._settled(delivery))  # noqa: PERF401  each waits for the one before
+        return sents
 
     async def send_and_lose_the_answer(self, events: Sequence[Event]) -> list[Sent]:
         """Send events one by one; the first answer to each gets lost on its way, and each is sent again at once."""
@@ -244,7 +252,14 @@ class Bench:
             self._probe_hung += 1
             raise
         self._probe_hung = 0
+        self._looks += 1
+        self._sights += recorded is not None
         return recorded
+
+    @property
+    def saw_nothing(self) -> bool:
+        """Whether the probe was asked about actions, and knew none of them."""
+        return bool(self._looks) and not self._sights
 
     async def restart(self) -> None:
         """Restart the endpoint; the case has to say that it needs this."""
@@ -305,6 +320,16 @@ class Bench:
     def _keep_answer(self, data: bytes, answer: Answer, began_ns: int) -> Sent:
         attempt = judged(self.policy, answer, number=1, started_ns=began_ns, now_ns=self.clock.now_ns())
         return sent_raw(attempt, answer, self._keep(data, attempt, answer))
+
+    async def _settled(self, delivery: Delivery) -> Sent:
+        sent = self._keep_delivery(delivery)
+        if sent.accepted or not sent.crossed_an_end:
+            return sent
+        postback = delivery.postback
+        # Not through a proxy, which may be what it was sent by.
+        again = await self.send_postback(replace(postback, url=redirect(postback.url, self.endpoint.url)))
+        attempts, captures = (*sent.attempts, *again.attempts), (*sent.captures, *again.captures)
+        return replace(again, key=sent.key, attempts=attempts, captures=captures)
 
     def _keep_delivery(self, delivery: Delivery) -> Sent:
         _, data = request_bytes(delivery.postback)

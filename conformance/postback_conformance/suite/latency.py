@@ -1,7 +1,8 @@
 """How fast an endpoint answers: by itself, at the maximum of requests, and beside somebody slow."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final
 
 from postback_conformance.judging.verdict import PASS, Fail, Outcome
@@ -24,15 +25,24 @@ _QUICK_BURST: Final = 60
 _CONCURRENCY: Final = 16
 # At a maximum of few requests, a burst of many would take minutes.
 _BURST_LASTS_S: Final = 4
+_TRIALS: Final = 3
 _NEIGHBOURS: Final = 4
 _NEIGHBOUR_PIECES: Final = 20
 _NEIGHBOUR_PAUSE_NS: Final = 50_000_000
 _NEIGHBOUR_BUDGET_S: Final = _NEIGHBOUR_PIECES * _NEIGHBOUR_PAUSE_NS / NANOSECONDS_PER_SECOND / 2
 
+Trial = tuple[list[Sent], list[Outcome]]
+"""What was sent, and what became of it means."""
+
 
 async def _budget(bench: Bench) -> Iterable[Outcome]:
     count = _QUICK_REQUESTS if bench.quick else _REQUESTS
-    return _within_budget(await bench.send([bench.event() for _ in range(count)]), "")
+
+    async def trial() -> Trial:
+        sents = await bench.send([bench.event() for _ in range(count)])
+        return sents, _within_budget(sents, "")
+
+    return await _each_time(trial)
 
 
 async def _burst(bench: Bench) -> Iterable[Outcome]:
@@ -69,19 +79,28 @@ async def _burst(bench: Bench) -> Iterable[Outcome]:
     return [PASS]
 
 
-async def _slow_neighbour(bench: Bench) -> Iterable[Outcome]:
-    _, data = request_bytes(bench.postback(bench.event()))
+def slow_neighbours(data: bytes, *, patience_ns: int) -> ProxyFault:
+    """Return what lets a request arrive slowly, whole within half the patience of its sender."""
     head = data.find(b"\r\n\r\n") + 4
     # The head comes at once: whoever waits for the body, waits in the endpoint's own code. Without a body, half of it.
     after = head + 1 if len(data) > head + _NEIGHBOUR_PIECES else head // 2
-    fault = ProxyFault(
+    return ProxyFault(
         kind="slow",
         times=_NEIGHBOURS,
         after=after,
-        piece=max(1, (len(data) - after) // _NEIGHBOUR_PIECES),
+        piece=max(1, -(-(len(data) - after) // _NEIGHBOUR_PIECES)),
         # The sender's own patience may be short, and is not what is tried here.
-        pause_ns=min(_NEIGHBOUR_PAUSE_NS, bench.notification.timeouts.total_ns // (2 * _NEIGHBOUR_PIECES)),
+        pause_ns=min(_NEIGHBOUR_PAUSE_NS, patience_ns // (2 * _NEIGHBOUR_PIECES)),
     )
+
+
+async def _slow_neighbour(bench: Bench) -> Iterable[Outcome]:
+    _, data = request_bytes(bench.postback(bench.event()))
+    fault = slow_neighbours(data, patience_ns=bench.notification.timeouts.total_ns)
+    return await _each_time(partial(_beside, bench, fault))
+
+
+async def _beside(bench: Bench, fault: ProxyFault) -> Trial:
     slow = [bench.event() for _ in range(_NEIGHBOURS)]
     async with bench.proxy(fault) as proxy:
 
@@ -95,7 +114,18 @@ async def _slow_neighbour(bench: Bench) -> Iterable[Outcome]:
         slow_sents, sents = await asyncio.gather(bench.send(slow, concurrency=_NEIGHBOURS, via=proxy), beside())
     when = f" beside {_NEIGHBOURS} clients that send slowly"
     outcomes = _within_budget(sents, when, budget_s=alone + _NEIGHBOUR_BUDGET_S)
-    return [*outcomes, *(must_accept(sent, "a request that arrived slowly") for sent in slow_sents)]
+    outcomes += (must_accept(sent, "a request that arrived slowly") for sent in slow_sents)
+    return [*sents, *slow_sents], outcomes
+
+
+async def _each_time(trial: Callable[[], Awaitable[Trial]]) -> list[Outcome]:
+    """Return what is late each time: a machine that stood still for a while is not the endpoint's fault."""
+    for _ in range(_TRIALS - 1):
+        sents, outcomes = await trial()
+        is_refused = any(sent.is_answered and not sent.accepted for sent in sents)
+        if is_refused or not any(isinstance(one, Fail) for one in outcomes):
+            return outcomes
+    return (await trial())[1]
 
 
 def _within_budget(sents: list[Sent], when: str, *, budget_s: float = BUDGET_S) -> list[Outcome]:

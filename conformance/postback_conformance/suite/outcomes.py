@@ -16,6 +16,13 @@ _RECORD: Final = (
 )
 
 
+SAW_NOTHING: Final = (
+    "the probe knew none of the actions that it was asked about: "
+    "is that where the endpoint shows its books, and is it switched on?"
+)
+"""What may be wrong with a probe that is asked in vain."""
+
+
 def must_accept(sent: Sent, what: str) -> Outcome:
     """Return what it means that something well-formed was answered so."""
     if sent.accepted:

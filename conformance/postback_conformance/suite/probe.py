@@ -1,6 +1,7 @@
 """The probe: how a partner shows what the endpoint recorded. By URL, as `module:function`, or any callable."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from decimal import Decimal, InvalidOperation
 from inspect import iscoroutinefunction
@@ -70,18 +71,20 @@ def probe_at(
     *,
     endpoint: str = "",
     allowed_hosts: Collection[str] = (),
+    trust: ssl.SSLContext | bool = True,
     limit_ns: int = _DEFAULT_LIMIT_NS,
     clock: Clock | None = None,
 ) -> Probe:
     """Return the probe at a URL, a path at the endpoint's URL, or `module:function`.
 
-    Raises `ProbeError` or `TargetError`.
+    `trust` are the certificates to trust, as for an `Endpoint`. Raises `ProbeError` or `TargetError`.
     """
     if endpoint and place.startswith("/"):
         place = urljoin(endpoint, place)
     if "://" in place:
         check_target(place, allowed_hosts=allowed_hosts)
-        return UrlProbe(place, allowed_hosts=allowed_hosts, limit_ns=limit_ns, clock=clock or SystemClock())
+        clock = clock or SystemClock()
+        return UrlProbe(place, allowed_hosts=allowed_hosts, trust=trust, limit_ns=limit_ns, clock=clock)
     if not all(place.partition(":")):
         raise ProbeError(
             f"--probe {place}: expected a URL, a path at the endpoint or module:function, such as tests.ledger:recorded"
@@ -146,9 +149,12 @@ class CallableProbe:
 class UrlProbe:
     """A URL as a probe: `?id=ACTION_ID` is added to it."""
 
-    def __init__(self, url: str, *, allowed_hosts: Collection[str], limit_ns: int, clock: Clock) -> None:
+    def __init__(
+        self, url: str, *, allowed_hosts: Collection[str], trust: ssl.SSLContext | bool, limit_ns: int, clock: Clock
+    ) -> None:
         self._url = url
-        self._connections = Connections(Timeouts(total_ns=limit_ns), allowed_hosts=allowed_hosts, clock=clock)
+        timeouts = Timeouts(total_ns=limit_ns)
+        self._connections = Connections(timeouts, allowed_hosts=allowed_hosts, clock=clock, trust=trust)
 
     async def close(self) -> None:
         """Close the connections that are kept for the next look."""

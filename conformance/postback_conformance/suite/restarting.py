@@ -16,6 +16,7 @@ from postback_conformance.hosting.hosted import STARTS_WITHIN_S, HostingError
 from postback_conformance.printable import printable
 from postback_sender.delivery.origin import Origin
 
+_SHELL_SYNTAX: Final = frozenset({"&&", "||", "|", ";", "&", ">", "<"})
 _LOOKS_EVERY_S: Final = 0.05
 _ONE_LOOK_S: Final = 1.0
 _TOLD_BYTES: Final = 1000
@@ -35,6 +36,8 @@ def restart_by(
         raise ConformanceError(
             f"--restart {command}: {error}; expected a command, such as 'docker restart shop'"
         ) from None
+    if syntax := [word for word in words if word in _SHELL_SYNTAX]:
+        raise ConformanceError(f"--restart {command}: no shell runs it; put what needs {syntax[0]} into a script")
     if not words or shutil.which(words[0]) is None:
         name = words[0] if words else ""
         raise ConformanceError(f"--restart: there is no program {name!r}; expected a command without a shell's syntax")

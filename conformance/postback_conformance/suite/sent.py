@@ -7,6 +7,7 @@ import msgspec
 from postback_receiver import Answer as CapturedAnswer
 from postback_receiver import Capture
 from postback_sender.delivery.answer import Answer
+from postback_sender.delivery.connections import ON_A_KEPT_CONNECTION
 from postback_sender.delivery.policy import Attempt, Delivered
 from postback_sender.delivery.retry import Failure
 from postback_sender.delivery.run import Delivery
@@ -53,6 +54,13 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
         if not self.is_answered or self.accepted or status is None:
             return False
         return 400 <= status < 500 or 200 <= status < 300
+
+    @property
+    def crossed_an_end(self) -> bool:
+        """Whether one of its requests may have crossed the end of a kept connection, which is nobody's fault."""
+        return any(
+            one.failure is Failure.CONNECTION and one.detail.endswith(ON_A_KEPT_CONNECTION) for one in self.attempts
+        )
 
     @property
     def took_s(self) -> float:
