@@ -1,16 +1,29 @@
 """What every part of the tests may ask for."""
 
 import faulthandler
+import signal
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from command_line import PATIENCE_S, running_server
 
-# Enough for a law, run after run; no deadline, since a loaded machine breaks no law.
-settings.register_profile("suite", max_examples=25, deadline=None)
+# Enough for a law, run after run. No deadline, and nothing is too slow: a loaded machine breaks no law. No database:
+# what one test found, all machines that search endpoints would try first, in this run and in the next.
+settings.register_profile(
+    "suite",
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
+    print_blob=True,
+)
 settings.load_profile("suite")
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would every program that is started here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

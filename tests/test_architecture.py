@@ -7,13 +7,13 @@ allowed only where the names stand in a table.
 """
 
 import ast
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from importlib.util import resolve_name
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+from late_imports import LATE_PACKAGES, late_import_findings, late_modules, plugin_findings
+from source_modules import Module, Modules, all_imports, imported_names, lies_in, parse, read_modules
 
 REPOSITORY = Path(__file__).parents[1]
 SOURCE_ROOTS = ("sender", "receiver", "conformance")
@@ -105,129 +105,6 @@ WORLDLY_NAMES = frozenset(
     }
 )
 
-# Importing by name, which no import statement shows; and the one way in which a package may do it.
-IMPORTERS = frozenset({"import_module", "__import__"})
-LATE_TABLE = "_LOADED_WHEN_USED"
-LATE_IMPORT = f"import_module({LATE_TABLE}[name])"
-# Each module that may, and the package whose modules it may bring in.
-LATE_PACKAGES = {
-    "postback_sender": "postback_sender",
-    "postback_receiver": "postback_receiver",
-    "postback_conformance.cli.application": "postback_conformance.cli",
-}
-
-# What the plugin may import before a fixture is used: pytest, and what pytest itself has loaded by then.
-LIGHT = frozenset(
-    {
-        *("__future__", "collections", "contextlib", "dataclasses", "functools", "re", "types", "typing"),
-        *("os", "pathlib", "pytest"),
-    }
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Module:
-    """One source file: its dotted name, and its text as a tree."""
-
-    name: str
-    tree: ast.Module
-    is_package: bool = False
-
-    @property
-    def package(self) -> str:
-        """What the first dot of a relative import stands for."""
-        return self.name if self.is_package else self.name.rpartition(".")[0]
-
-    @cached_property
-    def nodes(self) -> list[ast.AST]:
-        """Every node of the tree, once for all guards."""
-        return list(ast.walk(self.tree))
-
-
-Modules = Mapping[str, Module]
-
-
-def read_modules(folder: Path) -> dict[str, Module]:
-    """Read every module below a source root."""
-    modules: dict[str, Module] = {}
-    for path in sorted(folder.rglob("*.py")):
-        is_package = path.name == "__init__.py"
-        parts = path.relative_to(folder).with_suffix("").parts
-        name = ".".join(parts[:-1] if is_package else parts)
-        modules[name] = Module(name=name, tree=ast.parse(path.read_text("utf-8")), is_package=is_package)
-    return modules
-
-
-def imported_names(statement: ast.AST, package: str) -> dict[str, str]:
-    """Map each name an import statement binds to what it stands for: `from .a import b as c` gives `c: package.a.b`.
-
-    A relative import that climbs out of the outermost package keeps its leading dots.
-    """
-    match statement:
-        case ast.Import(names=aliases):
-            return {alias.asname or alias.name: alias.name for alias in aliases}
-        case ast.ImportFrom(module=module, names=aliases, level=level):
-            relative = "." * level + (module or "")
-            try:
-                origin = resolve_name(relative, package)
-            except ImportError:
-                origin = relative
-            return {alias.asname or alias.name: f"{origin}.{alias.name}" for alias in aliases}
-        case _:
-            return {}
-
-
-def all_imports(module: Module) -> list[str]:
-    """Everything the module imports, wherever it does so."""
-    return [name for node in module.nodes for name in imported_names(node, module.package).values()]
-
-
-def late_import_findings(modules: Modules) -> list[str]:
-    """Name each import by name that the other guards cannot see, and each late one that leaves its package."""
-    findings: list[str] = []
-    for module in modules.values():
-        allowed = 1 if module.name in LATE_PACKAGES else 0
-        uses = [node for node in module.nodes if imports_by_name(node)]
-        calls = [node for node in module.nodes if isinstance(node, ast.Call)] if uses else []
-        late = [call for call in calls if ast.unparse(call) == LATE_IMPORT][:allowed]
-        # The import statement that brings import_module, and its use.
-        if len(uses) > 2 * len(late):
-            findings.append(f"{module.name} imports by name, which no guard can follow: write an import statement")
-        findings += [
-            f"{module.name}.{LATE_TABLE} names {name}: expected a module of {LATE_PACKAGES[module.name]}"
-            for name in (late_modules(module) if late else ())
-            if name not in modules or not name.startswith(f"{LATE_PACKAGES[module.name]}.")
-        ]
-    return findings
-
-
-def imports_by_name(node: ast.AST) -> bool:
-    """Say whether a piece of source is, or brings in, a function that imports whatever it is told to."""
-    match node:
-        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.alias(name=name):
-            return name in IMPORTERS
-        # getattr(importlib, "import_module")
-        case ast.Constant(value=str(name)):
-            return name in IMPORTERS
-        case _:
-            return False
-
-
-def late_modules(module: Module) -> list[str]:
-    """Return the modules a package loads when a name of them is first used."""
-    tables = [
-        ast.literal_eval(node.value)
-        for node in module.tree.body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == LATE_TABLE
-    ]
-    return [name for table in tables for name in table.values()]
-
-
-def lies_in(name: str, places: frozenset[str]) -> bool:
-    """Say whether a dotted name is one of the places, or inside one of them."""
-    parts = name.split(".")
-    return any(".".join(parts[:length]) in places for length in range(1, len(parts) + 1))
-
 
 def arrow_findings(modules: Modules) -> list[str]:
     """Name each import of ours that points the wrong way."""
@@ -291,27 +168,6 @@ def shell_findings(modules: Modules, shell: Mapping[str, str]) -> list[str]:
         if not any(lies_in(name, frozenset({entry})) for name in worldly)
     ]
     return missing + stale
-
-
-def run_on_import(node: ast.AST) -> Iterator[ast.AST]:
-    """Walk what runs when the module is imported: no function bodies, and nothing that is only for type checkers."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
-            continue
-        yield child
-        yield from run_on_import(child)
-
-
-def plugin_findings(plugin: Module) -> list[str]:
-    """Name each import that would cost every pytest run of a partner, also those that never use a fixture of ours."""
-    names = [name for node in run_on_import(plugin.tree) for name in imported_names(node, plugin.package).values()]
-    return [
-        f"{plugin.name} imports {name} when pytest starts: import it inside the fixture that needs it"
-        for name in names
-        if not lies_in(name, LIGHT)
-    ]
 
 
 def export_findings(package: Module) -> list[str]:
@@ -384,10 +240,6 @@ def test_each_package_declares_exactly_its_public_names(modules: Modules) -> Non
     assert not findings, "\n".join(findings)
 
 
-def parse(name: str, source: str, *, is_package: bool = False) -> Module:
-    return Module(name=name, tree=ast.parse(source), is_package=is_package)
-
-
 @pytest.mark.parametrize(
     ("name", "source", "finding"),
     [
@@ -410,50 +262,6 @@ def test_imports_within_a_package_and_from_conformance_are_fine() -> None:
         "postback_conformance.cli", "from postback_sender import Event\nfrom postback_receiver import Capture"
     )
     assert arrow_findings({module.name: module for module in (inner, outer)}) == []
-
-
-LATE = """
-from importlib import import_module
-_LOADED_WHEN_USED = {"Sender": "postback_sender.sender"}
-def __getattr__(name):
-    return getattr(import_module(_LOADED_WHEN_USED[name]), name)
-"""
-
-
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [
-        ("postback_sender.event", "import importlib\nimportlib.import_module('postback_receiver.server')"),
-        ("postback_sender.event", "from importlib import import_module as load\nload('time')"),
-        ("postback_sender.event", "def f():\n  return __import__('time')"),
-        ("postback_sender.event", "import builtins\nbuiltins.__import__('time')"),
-        ("postback_sender.event", "import importlib\ngetattr(importlib, 'import_module')('time')"),
-        ("postback_sender.event", LATE),
-        ("postback_conformance", LATE.replace("sender", "conformance")),
-        ("postback_sender", LATE + "import_module('time')"),
-        ("postback_sender", LATE.replace("_LOADED_WHEN_USED[name])", "name)")),
-    ],
-)
-def test_an_import_by_name_is_found(name: str, source: str) -> None:
-    modules = {one: parse(one, "") for one in ("postback_sender.sender", "postback_conformance.conformance")}
-    found = late_import_findings({**modules, name: parse(name, source)})
-    assert found == [f"{name} imports by name, which no guard can follow: write an import statement"]
-
-
-@pytest.mark.parametrize("target", ["postback_receiver.server", "postback_sender.gone", "time"])
-def test_a_table_that_leads_out_of_its_package_is_found(target: str) -> None:
-    package = parse("postback_sender", LATE.replace("postback_sender.sender", target), is_package=True)
-    modules = {module.name: module for module in (package, parse("postback_receiver.server", ""))}
-    assert late_import_findings(modules) == [
-        f"postback_sender._LOADED_WHEN_USED names {target}: expected a module of postback_sender"
-    ]
-
-
-def test_a_table_of_modules_of_the_same_package_is_fine() -> None:
-    package = parse("postback_sender", LATE, is_package=True)
-    assert (
-        late_import_findings({module.name: module for module in (package, parse("postback_sender.sender", ""))}) == []
-    )
 
 
 @pytest.mark.parametrize(
@@ -496,17 +304,6 @@ def test_a_shell_entry_without_a_reason_to_exist_is_found() -> None:
         'remove from SHELL: "postback_sender.event", which is pure by now',
         'remove from SHELL: "postback_sender.gone", which does not exist',
     ]
-
-
-def test_a_heavy_import_at_plugin_start_is_found_and_a_late_one_is_fine() -> None:
-    heavy = parse("pytest_postback", "import pytest\ntry:\n  import aiohttp\nexcept ImportError: ...")
-    late = parse(
-        "pytest_postback", "if TYPE_CHECKING:\n  import postback_receiver\ndef f():\n  import postback_receiver"
-    )
-    assert plugin_findings(heavy) == [
-        "pytest_postback imports aiohttp when pytest starts: import it inside the fixture that needs it"
-    ]
-    assert plugin_findings(late) == []
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ import doctest
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -36,6 +35,7 @@ import pytest
 
 from command_line import environment, write_stand_in
 from fork_server import PATIENCE_S
+from postback_conformance.hosting.command_host import free_port
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -99,10 +99,8 @@ def read_sections(markdown: str, page: str = "README.md") -> dict[str, list[Bloc
 
 def with_free_ports(blocks: Sequence[Block]) -> list[Block]:
     """Replace each port, so that the test runs beside whatever else this machine does."""
-    named = {match["port"] for block in blocks for match in PORT.finditer(block.text)}
-    with contextlib.ExitStack() as stack:
-        sockets = {port: stack.enter_context(socket.create_server(("127.0.0.1", 0))) for port in named}
-        free = {port: str(taken.getsockname()[1]) for port, taken in sockets.items()}
+    named = dict.fromkeys(match["port"] for block in blocks for match in PORT.finditer(block.text))
+    free = {port: str(free_port()) for port in named}
     return [replace(block, text=PORT.sub(lambda m: m["before"] + free[m["port"]], block.text)) for block in blocks]
 
 
@@ -211,7 +209,8 @@ class Reader:
 
     @property
     def environment(self) -> dict[str, str]:
-        return environment(PATH=self.path, PYTHONWARNINGS="error")
+        # As on a build server, where Hypothesis takes no slow machine for a slow test.
+        return environment(PATH=self.path, PYTHONWARNINGS="error", CI="true")
 
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

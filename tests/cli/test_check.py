@@ -88,17 +88,19 @@ def test_a_selection_is_what_it_says(
 def test_one_notification_judges_the_endpoint_it_is_for(run: Run, tmp_path: Path) -> None:
     """What was meant for another endpoint is no postback of this one, and nobody's fault."""
     (tmp_path / "n.toml").write_text(JSON_SETTINGS)
-    arrived = [replace(GOOD, endpoint="/a"), replace(BAD, endpoint="/b")]
+    stranger = replace(BAD, endpoint=None, malformed="no HTTP at all")
+    arrived = [replace(GOOD, endpoint="/a"), replace(BAD, endpoint="/b"), stranger]
     (tmp_path / "c.ndjson").write_bytes(b"".join(capture_to_line(one).rstrip() + b"\n" for one in arrived))
     command = ["check", "c.ndjson", "--notification", "n.toml", "--format", "json", *ONLY]
     refused = run(*command)
     assert (refused.code, "several endpoints, /a and /b among them" in refused.err) == (2, True)
     chosen = run(*command, "--endpoint", "/a")
     report = json.loads(chosen.out)
-    assert (chosen.code, report["captures"], report["left_out"]) == (0, 1, 1)
+    assert (chosen.code, report["captures"], report["left_out"]) == (0, 2, 1)
     assert run(*command, "--endpoint", "/b").code == 1
     missing = run(*command, "--endpoint", "/c")
-    assert (missing.code, "no captures of the endpoint /c" in missing.err) == (4, True)
+    told = "no captures of the endpoint /c to judge; it holds some of /a, /b"
+    assert (missing.code, told in missing.err) == (4, True), "what nobody could read was not meant for it for sure"
 
 
 def keep(store: Path, arrived: Sequence[Capture]) -> None:

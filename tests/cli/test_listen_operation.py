@@ -9,11 +9,9 @@ import socket
 import sqlite3
 import ssl
 import subprocess
-import threading
-import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,7 +21,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from command_line import PATIENCE_S, Listen
+from command_line import PATIENCE_S, Listen, eventually
+from kept_port import kept_port
 from postback_conformance.cli import serving
 from postback_conformance.cli.application import application
 from postback_conformance.cli.listen_flags import forward_of, given, reply_of, retention_of
@@ -42,7 +41,6 @@ from postback_conformance.receiving.receiver_file import (
 )
 from postback_receiver import Capture, ReceiverError, SqliteStore, open_store
 from postback_receiver.retention import Retention
-from postback_receiver.sqlite_file import BUSY_TIMEOUT_S
 from postback_sender import NotificationSource, SenderError
 
 NOTIFICATION = """
@@ -74,13 +72,6 @@ def numbers(inspector: str) -> dict[str, float]:
     return summed
 
 
-def eventually(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-
-
 def children_of(parent: int) -> list[int]:
     """The processes that a process has started and that still run."""
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], stdout=subprocess.PIPE, text=True, check=True).stdout  # noqa: S607
@@ -104,6 +95,7 @@ class Behind(BaseHTTPRequestHandler):
 
 def test_a_receiver_in_operation_is_watched_on_its_own_port_and_by_its_log(listen: Listen, tmp_path: Path) -> None:
     (tmp_path / "n.toml").write_text(NOTIFICATION)
+    Behind.seen.clear()
     behind = ThreadingHTTPServer(("127.0.0.1", 0), Behind)
     Thread(target=behind.serve_forever, daemon=True).start()
     listener = listen(
@@ -199,7 +191,7 @@ def test_a_receiver_that_has_not_come_up_yet_can_be_stopped(
     @asynccontextmanager
     async def never_up(*_: object, **_more: object) -> AsyncGenerator[None]:
         os.kill(os.getpid(), number)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await asyncio.Event().wait()
         yield
 
@@ -209,32 +201,6 @@ def test_a_receiver_that_has_not_come_up_yet_can_be_stopped(
     assert signal.getsignal(number) == before
     told = capsys.readouterr().err.splitlines()
     assert told == ["stopping before it has begun to listen", f"0 captured in {tmp_path / 'c.sqlite'}"]
-
-
-def threads_of_store() -> set[str]:
-    return {thread.name for thread in threading.enumerate()} & {"store opening", "store locked.sqlite"}
-
-
-@pytest.mark.parametrize("is_new", [True, False], ids=["new file", "known file"])
-def test_a_receiver_that_waits_for_a_locked_store_can_be_stopped(*, is_new: bool, tmp_path: Path) -> None:
-    waits = settings(tmp_path, store=tmp_path / "locked.sqlite")
-    if not is_new:
-        SqliteStore(waits.store).close()
-
-    def stop() -> None:
-        eventually(lambda: bool(threads_of_store()), "nobody opens the store")
-        signal.raise_signal(signal.SIGTERM)
-
-    stopper = Thread(target=stop)
-    with closing(sqlite3.connect(waits.store, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE" if is_new else "BEGIN IMMEDIATE")
-        begun = time.monotonic()
-        stopper.start()
-        serve(waits)
-        took_s = time.monotonic() - begun
-    stopper.join(PATIENCE_S)
-    assert took_s < BUSY_TIMEOUT_S / 2
-    eventually(lambda: not threads_of_store(), "the store is still being opened")
 
 
 def test_a_relayed_answer_is_answered_and_recorded(tmp_path: Path) -> None:
@@ -260,14 +226,13 @@ def test_a_relayed_answer_is_answered_and_recorded(tmp_path: Path) -> None:
 
 def test_a_receiver_does_not_send_on_to_itself(tmp_path: Path) -> None:
     async def run() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-        to_itself = settings(
-            tmp_path, port=port, forward=ForwardFile(to=f"http://localhost:{port}/", mode="tee", timeout_ns=10**9)
-        )
-        with pytest.raises(ConformanceError, match="leads back"):
-            async with receiving(to_itself, log=Quiet(), on_capture=lambda _: None):
-                pass
+        with kept_port() as port:
+            to_itself = settings(
+                tmp_path, port=port, forward=ForwardFile(to=f"http://localhost:{port}/", mode="tee", timeout_ns=10**9)
+            )
+            with pytest.raises(ConformanceError, match="leads back"):
+                async with receiving(to_itself, log=Quiet(), on_capture=lambda _: None):
+                    pass
 
     asyncio.run(run())
 
@@ -288,7 +253,7 @@ def test_a_certificate_made_for_the_run_is_trusted_by_the_file_beside_the_store(
 def test_readiness_follows_the_store_and_the_stage(tmp_path: Path) -> None:
     async def run() -> None:
         path = tmp_path / "c.sqlite"
-        operation = Operation(path, {"/": None}, store_patience_s=5)
+        operation = Operation(path, {"/": None}, store_patience_s=PATIENCE_S)
         assert await operation.why_unready() == "it is starting"
         operation.store, operation.stage = SqliteStore(path, busy_timeout_s=0.01), "running"
         assert await operation.why_unready() is None

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from fork_server import PATIENCE_S
 from postback_conformance.cli.listen_settings import ListenSettings
 from postback_conformance.cli.operation_log import TextLog
 from postback_conformance.cli.receiving import Reception, receiving
@@ -39,7 +40,7 @@ async def ask(port: int, client: ssl.SSLContext) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client)
     try:
         writer.write(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await reader.read()
     finally:
         writer.close()

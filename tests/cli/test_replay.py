@@ -15,6 +15,7 @@ import trustme
 from msgspec.structs import replace
 
 from command_line import PATIENCE_S, Outcome, Run, Start
+from kept_port import kept_port
 from postback_conformance.captured.traffic import pack_source
 from postback_conformance.rules.examples import capture
 from postback_receiver import Capture, Receiver, Reply, SqliteStore, capture_to_line, write_har
@@ -181,7 +182,8 @@ def test_headers_are_set_and_nobody_listening_ends_with_1(replay: Replay, tmp_pa
         [arrived] = receiver.captures()
     assert (arrived.target, arrived.header("X-Key"), arrived.header("Content-Type")) == ("/new", ("s3cret",), ())
 
-    refused = replay(path, "--to", receiver.url)
+    with kept_port() as port:
+        refused = replay(path, "--to", f"http://127.0.0.1:{port}")
     assert refused.code == 1
     assert "no answer: no connection" in refused.err
     assert "0 of 1 sent again: 1 time no connection" in refused.err

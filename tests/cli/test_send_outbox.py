@@ -4,8 +4,10 @@ import asyncio
 import json
 import os
 import signal
+import threading
 from collections import Counter
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from command_line import PATIENCE_S, Run, Start
 from postback_conformance.cli.delivery_report import show_retry_plan
 from postback_conformance.cli.terminal import Format
-from postback_receiver import Receiver, Reply
+from postback_receiver import Capture, Receiver, Reply, never_answer
 from postback_sender import Event
 from postback_sender.delivery.policy import DeliveryPolicy
 from postback_sender.delivery.retry import custom_profile
@@ -29,11 +31,7 @@ COUNT = 120
 @pytest.fixture
 def notification(tmp_path: Path) -> Path:
     path = tmp_path / "n.toml"
-    path.write_text(
-        'url = "http://127.0.0.1/?action={ActionId}"\nretry = [0.05, 0.05]\n'
-        # Slow enough that there is something left to be stopped.
-        'maximum_requests = "200/s"\nmaximum_requests_scope = "all"\n'
-    )
+    path.write_text('url = "http://127.0.0.1/?action={ActionId}"\nretry = [0.05, 0.05]\ntimeout = "1h"\n')
     return path
 
 
@@ -47,18 +45,32 @@ def events(tmp_path: Path) -> Path:
     return path
 
 
+class Allowance:
+    """Replies of an endpoint that answers so many requests, and none after them."""
+
+    left = 0
+
+    def __call__(self, _capture: Capture) -> Reply:
+        self.left -= 1
+        return Reply(faults=() if self.left >= 0 else (never_answer(),))
+
+
 def test_what_was_accepted_arrives_although_the_sender_is_killed_again_and_again(
     run: Run, start: Start, notification: Path, events: Path
 ) -> None:
-    kills = 0
+    kills, allowance = 0, Allowance()
     with Receiver() as receiver:
+        receiver.reply(allowance)
         what: list[object] = ["--events", events]
-        for arrived in (1, 60):
+        for answers in (1, 60):
+            # However late the kill comes, there is something left to be sent.
+            allowance.left = answers
             process = start("send", notification, "--to", receiver.url, *what, "--concurrency", CONCURRENCY)
-            receiver.wait_for_count(arrived, timeout=PATIENCE_S)
+            receiver.wait_for_count(answers, timeout=PATIENCE_S)
             process.kill()
             kills += 1
             what = ["--resume"]
+        receiver.reply(200)
         outcome = run("send", notification, "--to", receiver.url, "--resume")
         arrivals = Counter(capture.target for capture in receiver.captures())
 
@@ -74,10 +86,22 @@ def test_what_was_accepted_arrives_although_the_sender_is_killed_again_and_again
 def test_ctrl_c_keeps_the_rest_and_resume_goes_on_with_it(
     run: Run, start: Start, notification: Path, events: Path
 ) -> None:
+    asked, may_answer, numbers = threading.Event(), threading.Event(), count(1)
+
+    def answer_the_third_when_told(_capture: Capture) -> Reply:
+        if next(numbers) == 3:
+            asked.set()
+            may_answer.wait(PATIENCE_S)
+        return Reply()
+
     with Receiver() as receiver:
+        receiver.reply(answer_the_third_when_told)
         process = start("send", notification, "--to", receiver.url, "--events", events, "--concurrency", 1)
-        receiver.wait_for_count(3, timeout=PATIENCE_S)
-        stopped = process.end(signal.SIGINT)
+        assert asked.wait(PATIENCE_S)
+        process.send_signal(signal.SIGINT)
+        process.wait_until_told("Ctrl-C again")
+        may_answer.set()
+        stopped = process.end()
         outcome = run("send", notification, "--to", receiver.url, "--resume")
         arrivals = Counter(capture.target for capture in receiver.captures())
 

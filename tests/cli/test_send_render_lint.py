@@ -1,10 +1,14 @@
 """`send`, `lint`: from settings to requests."""
 
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
+import sys
+import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +32,7 @@ retry = [0.05]
 [headers]
 X-Api-Key = "${KEY}"
 """
+SCHEMA = Path(__file__).parents[2] / "docs" / "report.schema.json"
 SECRETS = {"TOKEN": "hunter2", "KEY": "swordfish"}
 
 
@@ -92,7 +97,7 @@ def test_an_undelivered_event_is_exit_code_1_with_the_reason(run: Run, notificat
 
 def test_ctrl_c_finishes_what_is_in_flight_and_says_what_was_not_sent(start: Start, notification: Path) -> None:
     slow = NOTIFICATION.replace(
-        "retry = [0.05]", 'retry = [0.05]\nmaximum_requests = "2/s"\nmaximum_requests_scope = "all"'
+        "retry = [0.05]", 'retry = [0.05]\nmaximum_requests = "2/m"\nmaximum_requests_scope = "all"'
     )
     notification.write_text(slow)
     with Receiver() as receiver:
@@ -323,6 +328,33 @@ def test_output_that_cannot_be_written_is_no_fault_of_the_kit(tmp_path: Path, re
     assert message in told
     assert "fault of Postback Kit" not in told
     assert "Traceback" not in told
+
+
+def test_a_signal_while_output_is_written_costs_none_of_it(tmp_path: Path) -> None:
+    """A write that is interrupted is short; without buffers, as in containers, Python does not go on there."""
+    with subprocess.Popen(
+        [*COMMAND, "check", "--schema"],
+        cwd=tmp_path,
+        env=environment(PYTHONUNBUFFERED="1"),
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        room = fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        deadline = time.monotonic() + PATIENCE_S
+        while in_pipe(process.stdout.fileno()) < room:
+            assert time.monotonic() < deadline, "it has not written that much"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGCONT)
+        written = process.stdout.read()
+
+    assert process.returncode == 0
+    assert written == SCHEMA.read_bytes()
+
+
+def in_pipe(number: int) -> int:
+    """How many bytes nobody has read yet."""
+    return int.from_bytes(fcntl.ioctl(number, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def test_letters_a_terminal_does_not_know_are_spelt_out(run: Run, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from msgspec.structs import replace
 
+from fork_server import PATIENCE_S
 from postback_conformance.cli import supervising
 from postback_conformance.cli.supervising import Workers
 from postback_conformance.cli.worker import Teller
@@ -17,7 +18,6 @@ from postback_conformance.rules.examples import capture
 from postback_receiver import Capture, ReceiverError, new_event_loop
 from postback_receiver.metrics import gauge
 
-PATIENCE_S = 10
 CAPTURE = replace(capture(b"x" * 10_000), id="a")
 COUNT = 100
 """Of captures: more than fit into a pipe."""

@@ -5,17 +5,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
 
 from fork_server import PATIENCE_S
+from hasty_loop import HastyLoop
 from postback_conformance.driving import EventSender, generated_events
 from postback_conformance.errors import SelectionError
 from postback_receiver import Receiver, Reply
-from postback_sender import Notification, example_event
+from postback_sender import Notification, Sender, example_event
 from postback_sender.delivery.policy import Delivered
 from postback_sender.delivery.retry import Failure
 from postback_sender.subscription import reported
@@ -82,25 +85,61 @@ def test_a_test_that_would_send_nothing_is_an_error(read_settings: ReadSettings,
     assert (", ".join(sorted(kinds)) or "none") in str(raised.value)
 
 
-def test_when_its_time_is_over_it_returns_what_ended_and_the_rest_without_outcome(read_settings: ReadSettings) -> None:
+@pytest.fixture
+def loops(monkeypatch: pytest.MonkeyPatch) -> list[HastyLoop]:
+    """The loops that senders run in from now on, whose time can be moved on."""
+    made: list[HastyLoop] = []
+
+    def new_loop() -> HastyLoop:
+        made.append(HastyLoop())
+        return made[-1]
+
+    monkeypatch.setattr("postback_conformance.driving.new_event_loop", new_loop)
+    return made
+
+
+def test_when_its_time_is_over_it_returns_what_ended_and_the_rest_without_outcome(
+    read_settings: ReadSettings, loops: list[HastyLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An endpoint that refuses cannot keep a test waiting for the whole retry schedule."""
+    tried: list[object] = []
+
+    def on_attempt(*attempt: object) -> None:
+        tried.append(attempt)
+        if len(tried) == 2:
+            loops[-1].let_pass(60)
+
+    monkeypatch.setattr("postback_conformance.driving.Sender", partial(Sender, on_attempt=on_attempt))
     notification = read_settings('url = "http://127.0.0.1/{ActionId}"\nretry = ["1h"]')
     event = example_event("action_lifecycle")
     events = [replace(event, values={**event.values, "ActionId": name}) for name in ("one", "other")]
     with Receiver() as receiver:
         # One script for all: the first request is welcome, every other is refused.
         receiver.reply(Reply(), Reply(status=503), key=lambda _: "")
-        deliveries = EventSender().send(notification, to=receiver.url, events=events, timeout_s=1.5)
+        deliveries = EventSender().send(notification, to=receiver.url, events=events, timeout_s=60)
 
     assert [type(delivery.outcome) for delivery in deliveries] == [Delivered, type(None)]
     assert [len(delivery.attempts) for delivery in deliveries] == [1, 1]
 
 
-def test_when_its_time_is_over_requests_without_an_answer_are_cut(read_settings: ReadSettings) -> None:
+def test_when_its_time_is_over_requests_without_an_answer_are_cut(
+    read_settings: ReadSettings, loops: list[HastyLoop]
+) -> None:
     patient = read_settings('url = "http://127.0.0.1/?id={ActionId}"\ntimeout = "1h"')
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+
+    def hear() -> socket.socket:
+        peer, _ = silent.accept()
+        peer.settimeout(PATIENCE_S)
+        peer.recv(1)
+        loops[-1].let_pass(60)
+        return peer
+
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as thread:
+        silent.settimeout(PATIENCE_S)
+        heard = thread.submit(hear)
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        [delivery] = EventSender().send(patient, to=url, count=1, timeout_s=0.5)
+        [delivery] = EventSender().send(patient, to=url, count=1, timeout_s=60)
+        heard.result().close()
 
     assert delivery.outcome is None
     assert [attempt.failure for attempt in delivery.attempts] == [Failure.CUT_OFF]

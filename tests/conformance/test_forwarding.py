@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from kept_port import kept_port
 from postback_conformance.receiving.forwarding import Forwarded, Forwarder, relayed_reply
 from postback_receiver import Capture
 from postback_receiver.reply import RelayedReply
@@ -46,12 +47,12 @@ def capture(number: int = 1, body: bytes = b"\x00\xff{}", **changes: object) -> 
 
 
 def forwarder(
-    port: int, told: list[Forwarded], path: str = "", *, queue_length: int = 10, drain_ns: int = 5 * SECOND_NS
+    port: int, told: list[Forwarded], path: str = "", *, queue_length: int = 10, drain_ns: int = 60 * SECOND_NS
 ) -> Forwarder:
     return Forwarder(
         f"http://127.0.0.1:{port}{path}",
         name="here",
-        timeout_ns=5 * SECOND_NS,
+        timeout_ns=60 * SECOND_NS,
         clock=SystemClock(),
         tell=told.append,
         queue_length=queue_length,
@@ -146,10 +147,11 @@ def test_what_cannot_be_sent_on_is_counted_and_said() -> None:
             }
             assert forward.outcomes == Counter(dropped=2, failed=1)
         told.clear()
-        async with forwarder(port, told) as forward:
-            forward.take(capture(truncated=True))
-            forward.take(capture(malformed="it began with NUL", method="", target=""))
-            forward.take(capture(7))
+        with kept_port() as port:
+            async with forwarder(port, told) as forward:
+                forward.take(capture(truncated=True))
+                forward.take(capture(malformed="it began with NUL", method="", target=""))
+                forward.take(capture(7))
         assert [each.outcome for each in told] == ["unfit", "unfit", "failed"]
         assert "Connect" in told[-1].detail or "refused" in told[-1].detail
 
@@ -166,8 +168,9 @@ def test_a_relayed_answer_is_that_of_the_server_behind() -> None:
             assert await forward.relay(capture()) == RelayedReply(
                 status=409, headers=(("X-A", "1"), ("X-A", "2")), body=b"\x00\xff"
             )
-        async with forwarder(port, []) as forward:
-            assert (await forward.relay(capture())).status == 502
+        with kept_port() as port:
+            async with forwarder(port, []) as forward:
+                assert (await forward.relay(capture())).status == 502
 
     asyncio.run(run())
 
@@ -248,7 +251,7 @@ def test_a_capture_that_nobody_expected_takes_nothing_else_along(caplog: pytest.
     async def run() -> None:
         async with Recording().serve() as port:
             url = f"http://127.0.0.1:{port}"
-            async with Forwarder(url, name="a", timeout_ns=5 * SECOND_NS, clock=SystemClock(), tell=tell) as forward:
+            async with Forwarder(url, name="a", timeout_ns=60 * SECOND_NS, clock=SystemClock(), tell=tell) as forward:
                 forward.take(capture(1, target="/\N{EURO SIGN}"))
                 forward.take(capture(2))
                 assert (await forward.relay(capture(3, target="/\N{EURO SIGN}"))).status == 502

@@ -10,6 +10,7 @@ from postback_conformance.judging.histories import MAX_MOVES, Change, Histories,
 from postback_conformance.judging.walks import Move
 from postback_conformance.judging.wire_money import UNITS, money_text, wire_money
 from postback_conformance.rules.examples import capture
+from postback_receiver import Capture
 from postback_sender.notification import Notification
 
 ReadSettings = Callable[[str], Notification]
@@ -31,7 +32,10 @@ class Told:
         """See a capture of an action with a payout, which changed by so much."""
         self.number += 1
         target = f"/p?id={action}&s={status}&p={payout}&dp={by}&a=5.00&da=0.00&ip=1&at=2026-05-11T00:07:27%2B03:00"
-        return self.histories.see(Evidence(self.notification, capture(method="GET", target=target, at_s=self.number)))
+        return self.see(capture(method="GET", target=target, at_s=self.number))
+
+    def see(self, arrived: Capture) -> History | None:
+        return self.histories.see(arrived.id, Evidence(self.notification, arrived).texts)
 
 
 @pytest.fixture
@@ -58,7 +62,7 @@ def test_the_next_one_knows_the_first(told: Told) -> None:
 def test_what_should_be_the_same_and_is_not_is_told(told: Told) -> None:
     told.of()
     target = "/p?id=A&s=&p=&dp=&a=&da=&ip=2&at=2026-05-10T21:07:27%2B00:00"
-    history = told.histories.see(Evidence(told.notification, capture(method="GET", target=target)))
+    history = told.see(capture(method="GET", target=target))
     assert history is not None
     assert history.changes == (Change("IntendedPayout", "1", "2"),)
 
@@ -95,15 +99,15 @@ def test_what_is_forgotten_is_the_action_told_of_longest_ago_and_it_is_counted(r
 def test_a_capture_without_an_action_is_counted(told: Told) -> None:
     assert told.of("") is None
     elsewhere = capture(method="GET", target="/elsewhere")
-    assert told.histories.see(Evidence(told.notification, elsewhere)) is None
+    assert told.see(elsewhere) is None
     assert told.histories.untold == 2
 
 
 def test_a_notification_that_is_about_no_action_remembers_nothing(read_settings: ReadSettings) -> None:
     notification = read_settings('event = "action_inquiry"\nurl = "http://127.0.0.1/p?id={ActionId}"')
-    histories = Histories(notification)
-    assert histories.see(Evidence(notification, capture(method="GET", target="/p?id=A"))) is None
-    assert (list(histories.stories()), histories.untold) == ([], 0)
+    told = Told(notification)
+    assert told.see(capture(method="GET", target="/p?id=A")) is None
+    assert (list(told.histories.stories()), told.histories.untold) == ([], 0)
 
 
 def test_more_moves_than_are_kept_make_the_action_unclear(told: Told) -> None:

@@ -207,6 +207,8 @@ def test_an_asgi_application_whose_start_fails_is_not_hosted() -> None:
 
 def test_a_command_is_started_waited_for_restarted_and_ended(program: list[str], tmp_path: Path) -> None:
     with hosted(Command(program, env={"MORE": "on {port}"}, cwd=tmp_path), path="/p") as endpoint:
+        # None that the system gives to whoever asks for any: it stays free while the program starts.
+        assert 1024 < (urlsplit(endpoint.url).port or 0) < 32_768
         first = post(endpoint.url, b"body")
         assert first[:2] == (200, "POST /p 1")
         assert first[2].startswith(b"body ")

@@ -1,12 +1,11 @@
 """The machine finds what is wrong with a ledger, and a short way there; here without a network."""
 
 import re
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from itertools import count
 from typing import Any, TypeVar, cast
 
 import pytest
-from hypothesis import settings as settings_of_hypothesis
 
 from ledgers import SETTINGS, AddsDeltas, AddsEverything, Books, FirstWins, LastWins, Ledger, WipesTexts, settings
 from postback_conformance.ledger.machine import Ground, search
@@ -21,16 +20,6 @@ T = TypeVar("T")
 
 WITH_TEXTS = settings(SETTINGS.replace("}'''", ', "currency": "{Currency}", "sub_id1": "{SubId1}"}\'\'\''))
 BENCH = Bench(Endpoint(url="http://127.0.0.1:9/"), WITH_TEXTS)
-
-
-@pytest.fixture(autouse=True)
-def _what_other_tests_found_is_not_tried_first() -> Iterator[None]:
-    """All machines are one to Hypothesis' database, whatever they are let loose on."""
-    before = settings_of_hypothesis.get_current_profile_name()
-    settings_of_hypothesis.register_profile("without database", settings_of_hypothesis(database=None))
-    settings_of_hypothesis.load_profile("without database")
-    yield
-    settings_of_hypothesis.load_profile(before)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -56,7 +45,7 @@ def shortest(partner: Books, *, max_examples: int = 30) -> LedgerError | None:
         conversion=BENCH.conversion,
         started_at=BENCH.started_at,
         wait=wait,
-        is_over=lambda is_found: is_found and next(shrinking) > 150,
+        is_over=lambda is_found: is_found and next(shrinking) > 1000,
         restarts=True,
     )
     found = search(ground, seed_number=1, max_examples=max_examples, step_count=10).shortest

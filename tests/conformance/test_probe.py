@@ -3,11 +3,14 @@
 import asyncio
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from fork_server import PATIENCE_S
+from hasty_loop import HastyLoop, run_hastily
 from postback_conformance.suite.probe import CallableProbe, ProbeError, ProbeFunction, Recorded
+from postback_sender.quantities import NANOSECONDS_PER_SECOND
 
 
 class Silent(Exception):  # noqa: N818  a partner's, who has names of his own
@@ -33,7 +36,7 @@ def unreadable(_: str) -> object:
     return Unreadable()
 
 
-def looked_up(function: ProbeFunction, limit_ns: int = 5_000_000_000) -> Recorded | None:
+def looked_up(function: ProbeFunction, limit_ns: int = 60 * NANOSECONDS_PER_SECOND) -> Recorded | None:
     async def look() -> Recorded | None:
         probe = CallableProbe(function, limit_ns=limit_ns)
         try:
@@ -78,7 +81,7 @@ def test_looks_share_a_thread_that_ends_with_the_probe() -> None:
 
     asyncio.run(look())
     assert len(set(threads)) == 1
-    threads[0].join(5)
+    threads[0].join(PATIENCE_S)
     assert not threads[0].is_alive()
 
 
@@ -86,18 +89,21 @@ def test_a_look_that_hangs_keeps_no_other_from_looking() -> None:
     gate = threading.Event()
     seen = list[str]()
 
-    def recorded(action_id: str) -> None:
-        if action_id == "hangs":
-            gate.wait(10)
-        seen.append(action_id)
-
     async def look() -> None:
-        probe = CallableProbe(recorded, limit_ns=50_000_000)
-        with pytest.raises(ProbeError, match="no answer within 50ms"):
+        loop = cast("HastyLoop", asyncio.get_running_loop())
+
+        def recorded(action_id: str) -> None:
+            if action_id == "hangs":
+                loop.let_pass(60)
+                gate.wait(PATIENCE_S)
+            seen.append(action_id)
+
+        probe = CallableProbe(recorded, limit_ns=60 * NANOSECONDS_PER_SECOND)
+        with pytest.raises(ProbeError, match="no answer within 1m"):
             await probe.recorded("hangs")
-        await CallableProbe(recorded).recorded("1")
+        await probe.recorded("1")
         await probe.close()
 
-    asyncio.run(look())
-    gate.set()
+    run_hastily(look())
     assert seen == ["1"]
+    gate.set()

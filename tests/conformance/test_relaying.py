@@ -1,7 +1,6 @@
 """A relaying receiver over real sockets: recorded first, asked for once, and never in a circle."""
 
 import asyncio
-import socket
 import sqlite3
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
@@ -9,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from hasty_loop import let_pass, run_hastily
+from kept_port import kept_port
 from postback_conformance.cli.receiving import leads_to
 from postback_conformance.receiving.forwarding import Forwarded, Forwarder, has_passed
-from postback_receiver import Answer, Capture, CaptureServer, CaptureStore, Endpoint, MemoryStore, SqliteStore
+from postback_receiver import Answer, Capture, CaptureServer, CaptureStore, Endpoint, MemoryStore, Reply, SqliteStore
 from postback_sender.clock import SystemClock
+from postback_sender.quantities import NANOSECONDS_PER_SECOND
 
-MS_NS = 1_000_000
+PATIENCE_S = 30
 REQUEST = b"POST /in HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 ANSWER = b"HTTP/1.1 202 Accepted\r\nX-Behind: 1\r\nContent-Length: 6\r\n\r\nthanks"
 
@@ -66,6 +68,7 @@ async def is_killed_while_it_answers(writer: asyncio.StreamWriter) -> None:
 
 
 async def never_answers(_writer: asyncio.StreamWriter) -> None:
+    let_pass(PATIENCE_S)
     await asyncio.Event().wait()
 
 
@@ -80,26 +83,28 @@ async def relaying(
     port: int,
     *,
     store: CaptureStore,
-    name: str = "a",
-    timeout_ns: int = 5000 * MS_NS,
     heard: Sequence[list[Capture]] = (),
 ) -> AsyncGenerator[CaptureServer]:
     """A receiver that relays to a port."""
-    target = f"http://127.0.0.1:{port}"
-    forwarder = Forwarder(target, name=name, timeout_ns=timeout_ns, clock=SystemClock(), tell=lambda _: None)
     on_capture = heard[0].append if heard else None
     async with (
-        forwarder,
+        forwarding_to(port) as forwarder,
         CaptureServer(store, [Endpoint()], relay=forwarder.relay, on_capture=on_capture) as server,
     ):
         yield server
+
+
+def forwarding_to(port: int, *, name: str = "a", tell: Callable[[Forwarded], None] = lambda _: None) -> Forwarder:
+    """What sends on to a port."""
+    timeout_ns = PATIENCE_S * NANOSECONDS_PER_SECOND
+    return Forwarder(f"http://127.0.0.1:{port}", name=name, timeout_ns=timeout_ns, clock=SystemClock(), tell=tell)
 
 
 async def ask(port: int) -> tuple[int, bytes]:
     """Send one request; the status and body that come back."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(REQUEST)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(2 * PATIENCE_S):
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     with suppress(OSError):
@@ -132,12 +137,10 @@ def test_the_server_behind_is_asked_once_for_what_is_in_the_store_already(
 
             heard: list[Capture] = []
             behind = Behind(look_and_behave)
-            async with behind.serve() as port:
-                timeout_ns = (50 if behave is never_answers else 5000) * MS_NS
-                async with relaying(port, store=store, timeout_ns=timeout_ns, heard=[heard]) as server:
-                    answered = await ask(server.port)
-                    assert answered[0] == status
-                    assert says in answered[1]
+            async with behind.serve() as port, relaying(port, store=store, heard=[heard]) as server:
+                answered = await ask(server.port)
+                assert answered[0] == status
+                assert says in answered[1]
             assert (behind.asked, seen_by_then) == (1, [(1, None)])
             [capture] = store.captures()
             assert heard == [capture]
@@ -146,16 +149,15 @@ def test_the_server_behind_is_asked_once_for_what_is_in_the_store_already(
             assert capture.answer.sent_ns is not None
             assert (("X-Behind", "1") in capture.answer.headers) == (status == 202)
 
-    asyncio.run(run())
+    run_hastily(run())
 
 
 def test_a_server_behind_that_is_not_there_is_a_502_on_the_capture() -> None:
     async def run() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
         store = MemoryStore()
-        async with relaying(port, store=store) as server:
-            assert (await ask(server.port))[0] == 502
+        with kept_port() as port:
+            async with relaying(port, store=store) as server:
+                assert (await ask(server.port))[0] == 502
         assert [capture.answer and capture.answer.status for capture in store.captures()] == [502]
 
     asyncio.run(run())
@@ -210,36 +212,22 @@ def test_an_answer_that_could_not_be_recorded_is_relayed_all_the_same(
 # Circles.
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
 def test_two_receivers_that_relay_to_each_other_say_so_instead_of_going_round() -> None:
     async def run() -> None:
         first, second = MemoryStore(), MemoryStore()
-        back = free_port()
         async with AsyncExitStack() as stack:
-            to_first = Forwarder(
-                f"http://127.0.0.1:{back}",
-                name="b",
-                timeout_ns=5000 * MS_NS,
-                clock=SystemClock(),
-                tell=lambda _: None,
-            )
+
+            async def relay_on(capture: Capture) -> Reply:
+                return await to_second.relay(capture)
+
+            front = CaptureServer(first, [Endpoint()], relay=relay_on)
+            await stack.enter_async_context(front)
+            to_first = forwarding_to(front.port, name="b")
             await stack.enter_async_context(to_first)
             behind = CaptureServer(second, [Endpoint()], relay=to_first.relay)
             await stack.enter_async_context(behind)
-            to_second = Forwarder(
-                f"http://127.0.0.1:{behind.port}",
-                name="a",
-                timeout_ns=5000 * MS_NS,
-                clock=SystemClock(),
-                tell=lambda _: None,
-            )
+            to_second = forwarding_to(behind.port)
             await stack.enter_async_context(to_second)
-            front = CaptureServer(first, [Endpoint()], port=back, relay=to_second.relay)
-            await stack.enter_async_context(front)
             status, body = await ask(front.port)
         assert status == 508
         assert b"the server behind sends what it gets back to here" in body
@@ -263,14 +251,16 @@ def test_a_receiver_that_sends_on_to_itself_records_it_twice_and_no_more() -> No
             if len(told) == 2:
                 settled.set()
 
-        store, port = MemoryStore(), free_port()
-        # By another name of this machine, which nobody could have told at the start.
-        to_itself = Forwarder(
-            f"http://127.0.0.1:{port}", name="a", timeout_ns=5000 * MS_NS, clock=SystemClock(), tell=tell
-        )
-        async with to_itself, CaptureServer(store, [Endpoint()], port=port, on_arrival=to_itself.take):
-            assert (await ask(port))[0] == 200
-            async with asyncio.timeout(10):
+        store = MemoryStore()
+
+        def take(capture: Capture) -> None:
+            to_itself.take(capture)
+
+        async with CaptureServer(store, [Endpoint()], on_arrival=take) as server:
+            # By another name of this machine, which nobody could have told at the start.
+            to_itself = forwarding_to(server.port, tell=tell)
+            async with to_itself, asyncio.timeout(PATIENCE_S):
+                assert (await ask(server.port))[0] == 200
                 await settled.wait()
         assert sorted(each.outcome for each in told) == ["forwarded", "looped"]
         assert store.count() == 2

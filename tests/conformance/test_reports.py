@@ -11,18 +11,29 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from postback_conformance.judging.baseline import StaleEntry
-from postback_conformance.judging.verdict import Verdict, Where
+from postback_conformance.judging.judge import Judgement
+from postback_conformance.judging.verdict import Subject, Verdict, Where
 from postback_conformance.reports.grouping import KINDS, by_action, by_rule, counts_by_kind, grid, headline, kind_of
 from postback_conformance.reports.html import html_report
 from postback_conformance.reports.junit import junit_report
 from postback_conformance.reports.machine import json_report
 from postback_conformance.reports.markdown import markdown_report
-from postback_conformance.reports.report import LEVELS, MAX_LETTERS, Report
+from postback_conformance.reports.report import LEVELS, MAX_LETTERS, About, Report, make_report
 from postback_conformance.reports.sarif import sarif_report
 from postback_conformance.reports.terminal import terminal_report
 from postback_conformance.rules import RULES
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
-from report_examples import BROKEN, HOSTILE_BYTES, HOSTILE_TEXT, OUTCOMES, hostile_report, report_of, report_on, verdict
+from report_examples import (
+    BROKEN,
+    HOSTILE_BYTES,
+    HOSTILE_TEXT,
+    OUTCOMES,
+    hostile_report,
+    report_of,
+    report_on,
+    settings_of,
+    verdict,
+)
 
 # Elements and attributes by which a page can ask for something from elsewhere, or run something.
 FORBIDDEN_TAGS = {
@@ -216,8 +227,10 @@ def test_a_page_draws_the_limit_and_the_attempts(retried: Report) -> None:
 def test_a_page_says_what_was_not_judged(report: Report) -> None:
     stale = StaleEntry(rule="http.method", endpoint="/x", reason="old", why="it no longer fails")
     text = shown(replace(report, left_out=3, evicted=4, stale=(stale,)))
-    assert "3 captures were not judged" in text
+    assert "3 captures were not judged: no endpoint with settings took them." in text
     assert "4 captures had been evicted" in text
+    one = markdown_report(replace(report, left_out=1, evicted=1)).decode()
+    assert "1 capture was not judged: no endpoint with settings took it. 1 capture had been evicted" in one
     assert "stale entry it no longer fails" in text
 
 
@@ -386,6 +399,31 @@ def test_what_is_for_information_only_is_a_remark_everywhere() -> None:
     assert "<b>2</b> remarked" in page
     assert "2 remarks</span>" in page
     assert json.loads(json_report(report))["summary"]["fail"] == 2, "programs look at the level themselves"
+
+
+def test_of_several_endpoints_the_numbers_say_what_is_counted() -> None:
+    """Else ten rules at three endpoints read as thirty rules."""
+    passed = verdict("pass", rule="a")
+    told = "ach rule counts once at each of 2 endpoints"
+    for endpoints, is_told in ((("/b", "/c"), True), (("/b",), False), ((None,), False)):
+        report = report_on([replace(passed, endpoint=endpoint) for endpoint in endpoints])
+        for text in (on_terminal(report), markdown_report(report).decode(), shown(report)):
+            assert (told in text) == is_told
+
+
+def test_of_an_endpoint_no_delay_and_no_retries_are_shown_that_nobody_chose() -> None:
+    chosen = settings_of("minimum_delay = '2s'\nretry = [1]\n" + JSON_SETTINGS)
+    nothing = Judgement(verdicts=(), captures=0, left_out=0)
+    subjects: tuple[Subject, ...] = ("sender", "endpoint")
+    sender, endpoint = (
+        make_report(nothing, [], About(subject=subject, source="x"), notifications=chosen) for subject in subjects
+    )
+    assert "Minimum delay 2s" in shown(sender)
+    assert "Retry profile custom" in shown(sender)
+    assert "Minimum delay" not in shown(endpoint)
+    assert "Retry profile" not in shown(endpoint)
+    (of_endpoint,) = json.loads(json_report(endpoint))["under_test"]
+    assert (of_endpoint["minimum_delay"], of_endpoint["retry"]) == (None, "none")
 
 
 def test_findings_of_one_action_stand_together() -> None:

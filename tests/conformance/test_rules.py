@@ -455,8 +455,8 @@ def test_a_verdict_rests_on_what_the_data_can_tell(
         (
             "body.empty-on-get",
             QUERY_SETTINGS,
-            capture(b"abc"),
-            ("the POST came with a body of 3 bytes", None),
+            capture(b"abc", method="GET"),
+            ("the GET came with a body of 3 bytes", None),
         ),
     ],
     ids=lambda value: value if isinstance(value, str) and "." in value and " " not in value else "",
@@ -537,6 +537,16 @@ def test_a_request_that_is_nothing_of_a_notification_is_blamed_by_no_rule(
     told = {verdict.rule: verdict.message for verdict in verdicts if verdict.outcome not in {"pass", "not_applicable"}}
     assert list(told) == ["http.target"]
     assert told["http.target"].startswith("not a postback of this notification")
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS"])
+@pytest.mark.parametrize("settings", [QUERY_SETTINGS, JSON_SETTINGS, XML_SETTINGS], ids=["query", "json", "xml"])
+def test_a_question_whether_anybody_is_there_is_blamed_by_no_rule(
+    method: str, settings: str, read_settings: ReadSettings
+) -> None:
+    """A monitor sends it to the right path; no notification can be set to such a method."""
+    verdicts = judge([capture(method=method, headers=())], read_settings(settings), RULES, profile="strict").verdicts
+    assert [one.rule for one in verdicts if one.outcome in {"fail", "error"}] == []
 
 
 @pytest.mark.parametrize(

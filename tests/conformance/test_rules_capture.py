@@ -41,6 +41,11 @@ def test_a_body_that_we_cut_off_is_no_fault_of_its_sender(arrived: Capture, judg
     assert "raise that with --max-body" in verdict.message
 
 
+def test_of_an_archive_nobody_is_told_to_raise_the_limit_of_a_receiver(judged_by: JudgedBy) -> None:
+    (verdict,) = judged_by("capture.complete", JSON_SETTINGS, [replace(cut_off(), gone_ns=None, remote="")])
+    assert (verdict.outcome, verdict.message) == ("inconclusive", "the archive does not hold the body as it was sent")
+
+
 def test_what_is_no_request_is_told_with_the_reason(judged_by: JudgedBy) -> None:
     arrived = replace(capture(b"GET\r\n"), malformed="the first line is not one of HTTP")
     (verdict,) = judged_by("capture.complete", JSON_SETTINGS, [arrived])

@@ -5,12 +5,12 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable, Iterable
 from decimal import Decimal
-from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from msgspec.structs import replace
 
+from fork_server import PATIENCE_S
+from hasty_loop import HastyLoop, let_pass, run_hastily
 from partner_endpoint import JSON_SETTINGS
 from postback_conformance.errors import SelectionError
 from postback_conformance.judging.verdict import Outcome, Verdict
@@ -23,11 +23,10 @@ from postback_conformance.suite.probe import CallableProbe, Probe, ProbeError, P
 from postback_conformance.suite.reporting import select_cases
 from postback_conformance.suite.running import run_suite
 from postback_receiver.tls import make_tls
-from postback_sender.delivery.timeouts import Timeouts
-from postback_sender.notification import Notification, NotificationSource, parse_notification
+from postback_sender.notification import NotificationSource, parse_notification
+from postback_sender.quantities import NANOSECONDS_PER_SECOND
 
 NOTIFICATION = parse_notification(NotificationSource(name="n.toml", text=JSON_SETTINGS), {})
-IMPATIENT = replace(NOTIFICATION, timeouts=Timeouts(total_ns=150_000_000))
 ANSWERS = "endpoint.answers"
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -47,6 +46,8 @@ async def closing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
 
 
 async def hanging(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    let_pass(60)
     await reader.read()
     writer.close()
 
@@ -58,7 +59,6 @@ def conform(
     cases: Iterable[Case] = CASES,
     probe: Probe | None = None,
     tls: ssl.SSLContext | None = None,
-    notification: Notification = NOTIFICATION,
 ) -> tuple[Verdict, ...]:
     """Run cases against whatever answers like that."""
     tasks: set[asyncio.Task[None]] = set()
@@ -78,13 +78,13 @@ def conform(
         server = await asyncio.start_server(accepted, "127.0.0.1", 0, ssl=tls)
         url = f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}/postback"
         async with server:
-            async with Bench(Endpoint(url=url), notification, probe=probe, quick=True) as bench:
+            async with Bench(Endpoint(url=url), NOTIFICATION, probe=probe, quick=True) as bench:
                 verdicts = (await run_suite(select_cases(tuple(cases), only=tuple(only)), bench)).verdicts
             if tasks:
-                await asyncio.wait(tasks, timeout=5)
+                await asyncio.wait(tasks, timeout=PATIENCE_S)
             return verdicts
 
-    return asyncio.run(run())
+    return run_hastily(run())
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nOK"
@@ -105,9 +105,15 @@ REDIRECT = (
     ],
 )
 def test_an_endpoint_that_does_not_answer_is_told_once_and_nothing_passes(serve: Serve, words: str) -> None:
-    began = monotonic()
-    first, *others = conform(serve, notification=IMPATIENT if serve is hanging else NOTIFICATION)
-    assert monotonic() - began < 5
+    asked = 0
+
+    async def counted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        await serve(reader, writer)
+
+    first, *others = conform(counted)
+    assert asked <= 3, "nobody waits for each of forty cases"
     assert (first.rule, first.outcome, words in first.message) == (ANSWERS, "fail", True)
     assert {one.outcome for one in others} == {"inconclusive", "not_applicable"}
     assert all(ANSWERS in one.message for one in others if one.outcome == "inconclusive")
@@ -215,9 +221,15 @@ def test_an_answer_of_a_probe_may_be_a_table_or_a_list_and_leave_fields_out() ->
 
 def test_a_probe_that_fails_leaves_the_question_open_and_blames_nobody() -> None:
     gate = threading.Event()
+    loops: list[HastyLoop] = []
+
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loops.append(cast("HastyLoop", asyncio.get_running_loop()))
+        await answering(OK)(reader, writer)
 
     def hangs(_: str) -> bool:
-        return gate.wait(20)
+        loops[-1].let_pass(20)
+        return gate.wait(PATIENCE_S)
 
     async def is_asynchronous(_: str) -> list[int]:
         return [1]
@@ -225,12 +237,12 @@ def test_a_probe_that_fails_leaves_the_question_open_and_blames_nobody() -> None
     tried: list[tuple[ProbeFunction, str]] = [
         (_raises, "the probe failed: ValueError: no such table: actions"),
         (_exits, "the probe failed: RuntimeError: SystemExit"),
-        (hangs, "the probe gave no answer within 50ms"),
+        (hangs, "the probe gave no answer within 20s"),
         (is_asynchronous, "the probe returned [1]"),
     ]
     for function, words in tried:
-        probe = CallableProbe(function, limit_ns=50_000_000)
-        (verdict,) = conform(answering(OK), only=["recovery.cut-mid-body"], probe=probe)
+        probe = CallableProbe(function, limit_ns=20 * NANOSECONDS_PER_SECOND)
+        (verdict,) = conform(answered, only=["recovery.cut-mid-body"], probe=probe)
         assert (verdict.outcome, words in verdict.message) == ("inconclusive", True), verdict.message
     gate.set()
 
@@ -238,13 +250,19 @@ def test_a_probe_that_fails_leaves_the_question_open_and_blames_nobody() -> None
 def test_a_probe_that_hangs_is_not_asked_for_ever() -> None:
     gate = threading.Event()
     asked: list[str] = []
+    loops: list[HastyLoop] = []
+
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loops.append(cast("HastyLoop", asyncio.get_running_loop()))
+        await answering(OK)(reader, writer)
 
     def hangs(action_id: str) -> bool:
         asked.append(action_id)
-        return gate.wait(20)
+        loops[-1].let_pass(20)
+        return gate.wait(PATIENCE_S)
 
     only = ["accepts.documented-example", "accepts.empties", "accepts.many-items", "accepts.unicode", "state.reversal"]
-    verdicts = conform(answering(OK), only=only, probe=CallableProbe(hangs, limit_ns=20_000_000))
+    verdicts = conform(answered, only=only, probe=CallableProbe(hangs, limit_ns=20 * NANOSECONDS_PER_SECOND))
     gate.set()
     assert {one.outcome for one in verdicts} == {"inconclusive"}
     assert len(asked) == 3

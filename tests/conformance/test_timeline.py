@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from postback_conformance.judging.evidence import Evidence, Readers
+from postback_conformance.judging.evidence import Evidence
 from postback_conformance.judging.judge import judge
+from postback_conformance.judging.readers import Readers
 from postback_conformance.judging.resends import Resends
 from postback_conformance.reports.charts import instant, line_chart, pacing_chart, seconds
 from postback_conformance.reports.timeline import MAX_ATTEMPTS, MAX_LINES, MAX_STEPS, Attempt, Line, Timeline, Timelines

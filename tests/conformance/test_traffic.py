@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from postback_conformance.captured.traffic import notifications_of, open_traffic, pack_source, unpack_source
 from postback_conformance.errors import TrafficError
 from postback_conformance.rules.examples import JSON_SETTINGS, capture
-from postback_receiver import Capture, SqliteStore, StoreError, capture_to_line
+from postback_receiver import Capture, SqliteStore, StoreError, capture_to_line, write_har
 from postback_sender.notification import NotificationSource
 from postback_sender.notification_file import load_notification, read_source
 from postback_sender.settings_table import NotificationError
@@ -55,7 +55,43 @@ def test_ndjson_gives_its_captures_whatever_ends_a_line(separator: bytes, tmp_pa
     assert read(path) == ARRIVED
 
 
-@pytest.mark.parametrize("data", [b"", b"\n \n"])
+LINES = b"\n".join(map(capture_to_line, ARRIVED))
+BOM = b"\xef\xbb\xbf"
+ARCHIVE = b"".join(write_har(ARRIVED))
+# Names, quotes and brackets that mean nothing where they stand.
+BEFORE = b'{"$schema": "log", "comment": "{\\"log\\": [", "_made": {"log": [{"log": "}}"}]}, "_at": -1.5e3,'
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        LINES,
+        BOM + LINES,
+        b"\n".join(b'{"x": {"format": 1, "log": {}},' + line[1:] for line in LINES.split(b"\n")),
+        LINES.replace(b'"id"', b'"log": {}, "id"'),
+        ARCHIVE,
+        BOM + b"\r\n\t" + ARCHIVE,
+        BEFORE + ARCHIVE[1:],
+        b'{"comment": "' + b"#" * 60_000 + b'",' + ARCHIVE[1:],
+    ],
+    ids=[
+        "lines",
+        "marked lines",
+        "lines with a key before",
+        "lines with a log of their own",
+        "archive",
+        "marked archive",
+        "archive behind other keys",
+        "archive behind a long comment",
+    ],
+)
+def test_lines_and_archives_are_told_apart_whatever_stands_before(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "captures"
+    path.write_bytes(data)
+    assert read(path) == ARRIVED
+
+
+@pytest.mark.parametrize("data", [b"", b"\n \n", BOM])
 def test_an_empty_file_holds_no_captures(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "empty"
     path.write_bytes(data)
@@ -82,6 +118,7 @@ def test_a_file_that_is_cut_off_gives_what_is_whole_and_names_the_line(tmp_path:
         (b"\x00\xff", r"'\x00�'"),
         (b"[{}]", "'[{}]'"),
         (b"SQLite form", "'SQLite"),
+        ('{"log": {}}'.encode("utf-16"), "UTF-16: save it as UTF-8"),
     ],
 )
 def test_a_file_that_is_neither_is_told_with_how_it_begins(data: bytes, got: str, tmp_path: Path) -> None:

@@ -322,7 +322,9 @@ def little_is_read_before_the_index_is_asked(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sqlite_search, "READ_FIRST", 1)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=15, deadline=None
+)
 @given(
     captures=st.lists(_CAPTURES, max_size=8),
     queries=st.lists(_FEW, min_size=8, max_size=8),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kept_port import kept_port
 from postback_receiver import (
     Capture,
     CaptureServer,
@@ -115,10 +116,12 @@ def test_a_sender_meets_the_fault_and_the_capture_names_it(
     listen_on: Callable[..., int], connect: Callable[[int], socket.socket], fault: Fault
 ) -> None:
     seen, ending = ON_THE_WIRE[fault.label]
-    handled = SimpleQueue[Capture]()
+    arrived, handled = SimpleQueue[Capture](), SimpleQueue[Capture]()
     endpoint = Endpoint(replies=always(Reply(body=BODY, faults=(fault,))))
-    connection = connect(listen_on(MemoryStore(), [endpoint], on_capture=handled.put))
+    connection = connect(listen_on(MemoryStore(), [endpoint], on_arrival=arrived.put, on_capture=handled.put))
     connection.sendall(REQUEST)
+    # Who leaves before that may not have been heard at all.
+    arrived.get(timeout=PATIENCE_S)
     has_head = seen.startswith(b"HTTP")
     data, how = until_end(connection, open_after=len(seen) + has_head * DATE_BYTES if ending == "open" else None)
     assert (shown(data), how) == (seen, ending)
@@ -134,25 +137,34 @@ def test_a_sender_meets_the_fault_and_the_capture_names_it(
     assert is_sent is (seen == WHOLE)
 
 
-def test_a_port_that_is_down_refuses_connections_and_comes_back(
-    receiver: Receiver, connect: Callable[[int], socket.socket]
+def test_a_port_that_is_down_resets_all_connections_and_refuses_new_ones(
+    connect: Callable[[int], socket.socket],
 ) -> None:
-    receiver.reply(Reply(faults=(down(0.15),)), Reply(status=202))
-    idle = connect(receiver.port)
-    first = connect(receiver.port)
-    first.sendall(REQUEST)
-    assert until_end(first) == (b"", "reset")
-    assert until_end(idle)[1] == "reset"
-    with pytest.raises(ConnectionRefusedError):
-        connect(receiver.port)
-    while True:
-        try:
-            back = connect(receiver.port)
-        except ConnectionRefusedError:
-            continue
-        break
-    back.sendall(REQUEST)
-    assert until_end(back, open_after=1)[0].startswith(b"HTTP/1.1 202 Accepted")
+    with kept_port() as port, Receiver(port=port) as receiver:
+        receiver.reply(Reply(faults=(down(3600),)), Reply(status=202))
+        idle = connect(port)
+        first = connect(port)
+        first.sendall(REQUEST)
+        assert until_end(first) == (b"", "reset")
+        assert until_end(idle)[1] == "reset"
+        with pytest.raises(ConnectionRefusedError):
+            connect(port)
+
+
+def test_a_port_that_was_down_comes_back(connect: Callable[[int], socket.socket]) -> None:
+    with kept_port() as port, Receiver(port=port) as receiver:
+        receiver.reply(Reply(faults=(down(0.02),)), Reply(status=202))
+        first = connect(port)
+        first.sendall(REQUEST)
+        assert until_end(first) == (b"", "reset")
+        while True:
+            try:
+                back = connect(port)
+            except ConnectionRefusedError:
+                continue
+            break
+        back.sendall(REQUEST)
+        assert until_end(back, open_after=1)[0].startswith(b"HTTP/1.1 202 Accepted")
 
 
 @pytest.mark.parametrize("reply", [Reply(delay=60), Reply(faults=(never_answer(),))], ids=["late", "never"])

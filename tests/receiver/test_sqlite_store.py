@@ -86,7 +86,7 @@ def test_several_may_make_a_store_at_once(tmp_path: Path) -> None:
 
         def make(path: Path = path, start: threading.Barrier = start) -> None:
             start.wait()
-            SqliteStore(path).close()
+            SqliteStore(path, busy_timeout_s=PATIENCE_S).close()
 
         with ThreadPoolExecutor(3) as threads:
             for made in [threads.submit(make) for _ in range(3)]:
@@ -106,7 +106,8 @@ def test_several_stores_may_share_a_file(tmp_path: Path, new_capture: NewCapture
             for start in range(0, 200, 10):
                 await asyncio.gather(*map(store.append, captures[name][start : start + 10]))
 
-        with closing(SqliteStore(path, durability=durability)) as store:
+        # Each may have to wait for all that the others write, and nobody sees to it that turns are fair.
+        with closing(SqliteStore(path, durability=durability, busy_timeout_s=PATIENCE_S)) as store:
             ready.wait()
             asyncio.run(append_by_tens(store))
 

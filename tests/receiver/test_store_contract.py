@@ -71,7 +71,9 @@ def test_a_new_store_is_empty(store: CaptureStore) -> None:
 
 
 # Each example opens its own store, so that sharing the fixture between examples is no mixture of states.
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=25, deadline=None
+)
 @given(data=st.data())
 def test_a_capture_comes_back_as_it_went_in(
     open_new_store: OpenNewStore, any_capture: SearchStrategy[Capture], data: st.DataObject

@@ -27,6 +27,12 @@ def settings() -> Settings:
     return parse
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the file of an outbox is to be."""
+    return tmp_path / "outbox.sqlite"
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 def open_new(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenNew]:
     """Opens empty outboxes of one kind."""

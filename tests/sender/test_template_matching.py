@@ -8,7 +8,8 @@ from postback_conformance.demo import NAMES, demo_sources
 from postback_conformance.strategies import events
 from postback_sender import Event, Notification, parse_notification
 from postback_sender.template import Format, Template, TemplateOptions
-from postback_sender.template.matching import Match, Matcher, Mismatch, Told
+from postback_sender.template.matcher import Matcher
+from postback_sender.template.matching import Match, Mismatch, Told
 
 NOTIFICATIONS = {name: parse_notification(source, {}) for name, source in demo_sources().items()}
 KNOWN = ["A", "B", "*.a", "*.b"]

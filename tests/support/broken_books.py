@@ -8,7 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
+from fork_server import PATIENCE_S
 from hand_made_endpoint import HandMade
+from hasty_loop import let_pass
 from partner_endpoint import Ledger, Partner
 
 Values = Mapping[str, Any]
@@ -71,7 +73,7 @@ class BooksEveryArrival(Books):
 class LooksThenBooks(Books):
     async def record(self, values: Values) -> None:
         if not self.ledger.knows(values):
-            await asyncio.sleep(0.002)
+            await self.crowd.met(2)
             self.ledger.book(values)
 
 
@@ -132,7 +134,7 @@ class OverwritesWhatOthersBooked(Books):
             return
         self.ledger.book(values)
         before = self.totals.get(values["action_id"], {})
-        await asyncio.sleep(0.003)
+        await self.crowd.met(2)
         self.totals[values["action_id"]] = {
             figure: str(Decimal(before.get(figure, "0")) + Decimal(values[f"delta_{figure}"]))
             for figure in ("payout", "amount")
@@ -210,15 +212,15 @@ class ForgetsDuplicatesSoon(Books):
 class NowAndThenThinks(Partner):
     async def record(self, values: Values) -> None:
         await super().record(values)
-        if len(self.ledger.moves) == 4:
-            await asyncio.sleep(2.1)
+        if len(self.ledger.moves) % 4 == 0:
+            self.clock.let_pass(2.1)
 
 
 class LosesSomeAtOnce(Partner):
     async def record(self, values: Values) -> None:
         # Reads everything, waits for the disk, and writes everything back.
         moves = dict(self.ledger.moves)
-        await asyncio.sleep(0.001)
+        await self.crowd.met(2)
         await super().record(values)
         moves[values["action_id"]] = self.ledger.moves[values["action_id"]]
         self.ledger.moves = moves
@@ -232,7 +234,7 @@ class IsHalfBusyAtOnce(Partner):
     async def record(self, values: Values) -> None:
         self.busy += 1
         try:
-            await asyncio.sleep(0.002)
+            await self.crowd.met(9)
             if self.busy > 8:
                 raise web.HTTPServiceUnavailable
             await super().record(values)
@@ -246,6 +248,9 @@ class ReadsOneByOne(Partner):
         self.lock = asyncio.Lock()
 
     async def body(self, request: web.Request) -> bytes:
+        if self.lock.locked():
+            # Whoever stands in line, stands there for a second.
+            self.clock.let_pass(1)
         async with self.lock:
             return await super().body(request)
 
@@ -292,6 +297,9 @@ class HasAWorkerForEachConnection(HandMade):
         self.workers = asyncio.Semaphore(20)
 
     async def served(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.workers.locked() and await reader.read(1):
+            # Whoever asks now loses patience.
+            let_pass(PATIENCE_S)
         async with self.workers:
             await super().served(reader, writer)
 

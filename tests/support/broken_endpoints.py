@@ -85,8 +85,6 @@ class BrokenEndpoint:
         return " ".join((first.lower(), *(each.lower() for each in others)))
 
 
-_IMPATIENT: Final = JSON_SETTINGS.replace('timeout = "5s"', 'timeout = "1500ms"')
-
 _ALL_UPDATES: Final = (
     "state.duplicate",
     "state.concurrent-duplicate",
@@ -145,12 +143,7 @@ ENDPOINTS: Final[tuple[BrokenEndpoint, ...]] = (
     BrokenEndpoint(TrustsContentLength, "accepts.chunked"),
     BrokenEndpoint(ReadsOnce, "accepts.in-pieces", also=("latency.slow-neighbour",)),
     BrokenEndpoint(ClosesBeforeItAnswers, "accepts.connection-close"),
-    BrokenEndpoint(
-        AnswersOnceForEachConnection,
-        "accepts.keep-alive",
-        also=("accepts.all-kinds", "latency.burst", "recovery.restart"),
-        shown_once=True,
-    ),
+    BrokenEndpoint(AnswersOnceForEachConnection, "accepts.keep-alive"),
     BrokenEndpoint(LooksHeadersUpByTheLetter, "accepts.header-case"),
     BrokenEndpoint(
         AcceptsBeforeReading,
@@ -195,7 +188,7 @@ ENDPOINTS: Final[tuple[BrokenEndpoint, ...]] = (
     BrokenEndpoint(ReadsOneByOne, "latency.slow-neighbour"),
     BrokenEndpoint(RecordsHalves, "recovery.cut-mid-body"),
     BrokenEndpoint(CrashesOnDuplicates, "recovery.resend"),
-    BrokenEndpoint(HasAWorkerForEachConnection, "recovery.silent-clients", settings=_IMPATIENT),
+    BrokenEndpoint(HasAWorkerForEachConnection, "recovery.silent-clients"),
     BrokenEndpoint(AnswersBeforeSaving, "recovery.restart"),
 )
 """In the order of the suite: at least one for each case."""

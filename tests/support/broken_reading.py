@@ -205,6 +205,8 @@ class UnfoldsEntities(XmlPartner):
 class FetchesEntities(XmlPartner):
     """A parser that does whatever a document asks for."""
 
+    blocks = True
+
     def parsed(self, body: bytes) -> Values:
         found: dict[str, str] = {}
 

@@ -139,7 +139,6 @@ SENDERS: Final[tuple[BrokenSender, ...]] = (
     BrokenSender(
         "writes Latin-1",
         "body.utf8",
-        also=("body.json.well-formed",),
         tells=_values(CampaignName="Café"),
         writes=_body(lambda body: body.decode().encode("latin-1")),
     ),
@@ -196,7 +195,6 @@ SENDERS: Final[tuple[BrokenSender, ...]] = (
     BrokenSender(
         "encodes a URL for a URL, in JSON",
         "value.double-encoded",
-        also=("field.url",),
         tells=_values(LandingPageUrl="https%3A%2F%2Fshop.example%2F"),
     ),
     BrokenSender(
@@ -221,9 +219,7 @@ SENDERS: Final[tuple[BrokenSender, ...]] = (
     BrokenSender(
         "writes its words in small letters", "field.enum", settings=INQUIRY, tells=_values(ResolutionStatus="valid")
     ),
-    BrokenSender(
-        "groups the digits of an id", "field.id", also=("action.id-agrees",), tells=_values(CampaignId="1,000")
-    ),
+    BrokenSender("groups the digits of an id", "field.id", tells=_values(CampaignId="1,000")),
     BrokenSender("writes an endless article number", "field.length", tells=_items(sku="A" * 41)),
     BrokenSender(
         "writes a decimal comma",
@@ -238,7 +234,6 @@ SENDERS: Final[tuple[BrokenSender, ...]] = (
     BrokenSender(
         "writes commissions as debts",
         "field.money-sign",
-        also=("lifecycle.transition",),
         tells=_values(IntendedPayout=lambda values: "-" + values["IntendedPayout"]),
     ),
     BrokenSender("leaves the status empty", "field.present", tells=_values(Status="")),
@@ -348,7 +343,6 @@ SENDERS: Final[tuple[BrokenSender, ...]] = (
     BrokenSender(
         "sends twice at the same moment",
         "delivery.duplicate",
-        also=("delivery.no-retry-after-success",),
         settings=CLEARING,
         writes=_each_twice,
         at_once=True,

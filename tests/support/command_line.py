@@ -235,3 +235,11 @@ def running_server() -> Generator[str]:
         assert process.stdin is not None
         process.stdin.close()
         process.wait(PATIENCE_S)
+
+
+def eventually(holds: Callable[[], bool], what: str) -> None:
+    """Wait until it holds, of which nobody is told."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)

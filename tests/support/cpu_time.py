@@ -6,7 +6,7 @@ neither a slow machine nor a busy one comes near.
 """
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import thread_time
@@ -20,7 +20,7 @@ class CpuTime:
 
 
 @contextmanager
-def cpu_time() -> Iterator[CpuTime]:
+def cpu_time() -> Generator[CpuTime]:
     """Take the CPU time of this thread over a block.
 
     The collector rests meanwhile: what it goes through are the leavings of all the tests before this one.

@@ -222,7 +222,6 @@ class LedgerEndpoint:
         self.kind = kind
         self.ledgers: dict[str, Ledger] = {}
         self.url = ""
-        self.requests = 0
         self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=0.1)
 
     async def __aenter__(self) -> Self:
@@ -241,7 +240,6 @@ class LedgerEndpoint:
     async def _handle(self, request: web.BaseRequest) -> web.Response:
         body = await request.json()
         values = {token: str(body[field]) for token, field in FIELDS.items()}
-        self.requests += 1
         ledger = self.ledgers.get(values["ActionId"], self.kind())
         try:
             ledger.take(values)

@@ -5,6 +5,7 @@ other events than happened, goes by other settings than the partner's, or writes
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -13,6 +14,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from fork_server import PATIENCE_S
 from postback_conformance.judging.judge import judge
 from postback_conformance.judging.verdict import Verdict
 from postback_conformance.rules import RULES
@@ -20,7 +22,8 @@ from postback_receiver import Capture, CaptureServer, Endpoint, MemoryStore, Rep
 from postback_sender import Event, Notification, Sender, example_event, render_postback
 from postback_sender.action import Conversion, Item, Money, approve, clear, modify, reverse, track
 from postback_sender.clock import SystemClock
-from postback_sender.delivery.connections import Connections
+from postback_sender.delivery.connections import Connection, Connections
+from postback_sender.delivery.origin import Origin
 from postback_sender.delivery.request import request_bytes
 from postback_sender.delivery.timeouts import Timeouts
 from postback_sender.notification import NotificationSource, parse_notification
@@ -64,8 +67,9 @@ INQUIRY: Final = (
 _ZONE: Final = timezone(timedelta(hours=3))
 OK: Final = (Reply(),)
 BUSY_ONCE: Final = (Reply(status=503), *OK)
-# What never comes whole is waited for so long.
-_PATIENCE: Final = Timeouts(total_ns=400_000_000)
+_PATIENCE: Final = Timeouts(total_ns=round(PATIENCE_S * 1e9))
+# To what does not come whole there is no answer to wait for.
+_HANGS_UP: Final = Timeouts(total_ns=_PATIENCE.total_ns, read_ns=100_000_000)
 
 
 @dataclass(frozen=True)
@@ -151,18 +155,31 @@ async def captured_from(sender: BrokenSender, events: Sequence[Event]) -> list[C
         else:
             postbacks = [render_postback(notification, event, to=server.url) for event in told]
             origin, _ = request_bytes(postbacks[0])
-            connections = Connections(_PATIENCE, allowed_hosts=(), clock=SystemClock())
-            async with connections:
-                sending = [
-                    connections.exchange(origin, data, notification.method)
-                    for data in sender.writes([request_bytes(postback)[1] for postback in postbacks])
-                ]
+            requests = sender.writes([request_bytes(postback)[1] for postback in postbacks])
+            timeouts = _PATIENCE if all(map(_is_whole, requests)) else _HANGS_UP
+            async with Connections(timeouts, allowed_hosts=(), clock=SystemClock()) as connections:
                 if sender.at_once:
-                    await asyncio.gather(*sending)
+                    # With all connections there, all is on its way before any of it is read.
+                    opened = [await _connected(connections, origin) for _ in requests]
+                    pairs = zip(opened, requests, strict=True)
+                    await asyncio.gather(*(connections.ask(*pair, notification.method) for pair in pairs))
                 else:
-                    for each in sending:
-                        await each
+                    for data in requests:
+                        await connections.exchange(origin, data, notification.method)
     return list(store.captures())
+
+
+def _is_whole(request: bytes) -> bool:
+    """Whether the body is as long as the head says, if it does."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    told = re.search(rb"^Content-Length: (\d+)", head, re.MULTILINE)
+    return told is None or len(body) >= int(told[1])
+
+
+async def _connected(connections: Connections, origin: Origin) -> Connection:
+    connection = await connections.connect(origin)
+    assert isinstance(connection, Connection), connection
+    return connection
 
 
 def _read(text: str) -> Notification:

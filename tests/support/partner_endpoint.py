@@ -4,10 +4,11 @@ a step. `conform` runs the suite against either.
 
 import asyncio
 import json
+import ssl
 import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,15 +16,22 @@ from xml.etree import ElementTree as ET
 
 from aiohttp import web
 
+from counted_clock import CountedClock
+from fork_server import PATIENCE_S
+from hasty_loop import run_hastily
 from postback_conformance.judging.verdict import Verdict
 from postback_conformance.suite.bench import Bench
 from postback_conformance.suite.catalogue import CASES
 from postback_conformance.suite.endpoint import Endpoint
 from postback_conformance.suite.patience import Patience
 from postback_conformance.suite.probe import probe_at
+from postback_conformance.suite.proxy import Proxy
 from postback_conformance.suite.reporting import select_cases
 from postback_conformance.suite.running import run_suite
+from postback_conformance.suite.sent import Sent
+from postback_sender import Event
 from postback_sender.notification import NotificationSource, parse_notification
+from postback_sender.quantities import NANOSECONDS_PER_SECOND
 
 SECRET = "s3cret-of-a-partner"
 _TOKENS = {
@@ -41,7 +49,7 @@ _TOKENS = {
 }
 _HEAD = f"""
 event = "action_lifecycle"
-timeout = "5s"
+timeout = "60s"
 headers = {{ X-Api-Key = "{SECRET}" }}
 """
 _URL = 'url = "http://127.0.0.1:8080/postback"\n'
@@ -97,14 +105,39 @@ class Ledger:
         return {"actions": {action_id: {**{name: values[name] for name in names}, "updates": len(moves)}}}
 
 
+class Crowd:
+    """Requests that are sent at once: so many at a time. Whoever loses by the others being there does so every time."""
+
+    def __init__(self, size: int = 1) -> None:
+        self._size = size
+        self._here = 0
+        self._met = asyncio.Event()
+
+    async def met(self, count: int) -> None:
+        """Wait until so many of them are here, where that many come."""
+        self._here += 1
+        if self._here == count:
+            self._met.set()
+        if self._size >= count:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._met.wait()
+
+
 class Partner:
     """The endpoint's application; a broken one does one of its steps wrong."""
 
     content_types: Collection[str] = ("application/json", "application/octet-stream")
     methods: Collection[str] = ("POST",)
+    tls: ssl.SSLContext | None = None
+    blocks = False
+    """Whether it keeps its loop from all else, so that it needs one of its own."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
+        # What its answers take, by the clock of the suite: as long as it says.
+        self.clock = CountedClock()
+        self.crowd = Crowd()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Record a postback, then say so."""
@@ -178,7 +211,7 @@ class Partner:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self.tls).start()
             yield int(runner.addresses[0][1])
         finally:
             await runner.cleanup()
@@ -238,12 +271,30 @@ def serving(partner: Partner) -> Generator[str]:
 
     thread = threading.Thread(target=asyncio.run, args=(run(),), daemon=True)
     thread.start()
-    assert started.wait(10), "the partner's server did not start"
+    assert started.wait(PATIENCE_S), "the partner's server did not start"
     try:
-        yield f"http://127.0.0.1:{state['port']}/postback"
+        yield f"http{'s' if partner.tls else ''}://127.0.0.1:{state['port']}/postback"
     finally:
         state["loop"].call_soon_threadsafe(state["stop"].set)
-        thread.join(10)
+        thread.join(PATIENCE_S)
+
+
+class WatchedBench(Bench):
+    """A bench whose partner knows how many requests come at once."""
+
+    partner: Partner
+
+    async def send(
+        self,
+        events: Sequence[Event],
+        *,
+        concurrency: int = 1,
+        retries_ns: Sequence[int] = (),
+        via: Proxy | None = None,
+    ) -> list[Sent]:
+        """Send events as ever."""
+        self.partner.crowd = Crowd(min(concurrency, len(events)))
+        return await super().send(events, concurrency=concurrency, retries_ns=retries_ns, via=via)
 
 
 def conform(
@@ -256,22 +307,38 @@ def conform(
     seed: int = 1,
     max_examples: int = 2,
 ) -> tuple[Verdict, ...]:
-    """Run cases against a partner, quickly."""
+    """Run cases against a partner, quickly, by a clock of its own.
+
+    Both share a loop, so that what is sent is read before more is sent, however busy the machine is.
+    """
     notification = parse_notification(NotificationSource(name="n.toml", text=settings), {})
 
     async def restart() -> None:
         partner.restart()
 
     async def run(url: str) -> tuple[Verdict, ...]:
-        endpoint = Endpoint(url=url, restart=restart)
-        look = probe_at(url.replace("/postback", "/probe")) if probe else None
-        # Nobody here books later than it answers.
-        patience = Patience(pauses_s=())
-        bench = Bench(
-            endpoint, notification, probe=look, seed=seed, max_examples=max_examples, quick=True, patience=patience
+        look_at = url.replace("/postback", "/probe")
+        look = probe_at(look_at, limit_ns=round(PATIENCE_S) * NANOSECONDS_PER_SECOND) if probe else None
+        bench = WatchedBench(
+            Endpoint(url=url, restart=restart),
+            notification,
+            probe=look,
+            seed=seed,
+            max_examples=max_examples,
+            quick=True,
+            clock=partner.clock,
+            # Nobody here books later than it answers.
+            patience=Patience(pauses_s=()),
         )
+        bench.partner = partner
         async with bench:
             return (await run_suite(select_cases(CASES, only=only, skip=skip), bench)).verdicts
 
+    async def run_beside() -> tuple[Verdict, ...]:
+        async with partner.listening() as port:
+            return await run(f"http://127.0.0.1:{port}/postback")
+
+    if not partner.blocks:
+        return run_hastily(run_beside())
     with serving(partner) as url:
-        return asyncio.run(run(url))
+        return run_hastily(run(url))
