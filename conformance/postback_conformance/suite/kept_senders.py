@@ -23,6 +23,7 @@ from postback_sender.quantities import NANOSECONDS_PER_SECOND
 _MOST_KEPT: Final = 4
 # What was opened for a burst must not stay: there are servers that nobody else gets into meanwhile.
 _MOST_CONNECTIONS: Final = 2
+_UNFORESEEN_NS: Final = 10 * NANOSECONDS_PER_SECOND
 
 
 class Way(NamedTuple):
@@ -93,9 +94,9 @@ class KeptSenders:
     async def _deliver(self, sender: Sender, events: Sequence[Event], way: Way) -> list[Delivery]:
         now_ns = self._clock.now_ns()
         await sender.accept_drafts([Draft(event=each, key=event_key(each), due_ns=now_ns) for each in events])
-        # Each request has its own time-out; this bounds what no time-out foresees.
+        # Each request has its own time-out; this bounds what no time-out foresees, on a machine that is elsewhere too.
         requests = len(events) * (1 + len(way.retries_ns))
-        limit_ns = requests * self._request_limit_ns() + sum(way.retries_ns) + NANOSECONDS_PER_SECOND
+        limit_ns = requests * self._request_limit_ns() + sum(way.retries_ns) + _UNFORESEEN_NS
         async with asyncio.timeout(limit_ns / NANOSECONDS_PER_SECOND), aclosing(sender.deliver()) as deliveries:
             return [delivery async for delivery in deliveries]
 
