@@ -32,6 +32,7 @@ _TEXTS = (
     ("notification", "the TOML of the notification that the endpoint is to take"),
     ("probe", "what tells which actions the endpoint recorded: a path there, a URL, or module:function"),
     ("restart", "a command that ends the endpoint the hard way and starts it anew, if postback_app is none"),
+    ("ca-file", "a file of certificates that are trusted, too, at the endpoint and at its probe"),
     ("replay", "a case file of an earlier failure, which is run again instead of the suite"),
     ("seed", "the seed of all that is generated; 0 unless given"),
     ("max-examples", "how many generated examples a case tries"),
@@ -43,6 +44,7 @@ _LISTS = (
     ("allow-host", "a host other than this machine that may be sent to"),
 )
 _SWITCHES = (
+    ("insecure", "trust any certificate at the endpoint and at its probe"),
     ("quick", "fewer examples in each case"),
     ("strict", "let cases of the level SHOULD fail a test, too, as postback conform --strict does"),
 )

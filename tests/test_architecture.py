@@ -30,6 +30,7 @@ MAY_IMPORT = {
 SHELL = {
     "postback_conformance.__main__": "is the command line",
     "postback_conformance.cli": "is the command line",
+    "postback_conformance.certificates": "reads certificates from disk",
     "postback_conformance.demo": "runs a receiver and senders side by side",
     "postback_conformance.receiving.forwarding": "sends captures on over the network",
     "postback_conformance.hosting": "puts the endpoint under test on a socket",

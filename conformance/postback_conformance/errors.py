@@ -5,6 +5,8 @@ ConformanceError
 ├── FilterError       a filter of captures that cannot be read
 ├── SelectionError    a selection that leaves nothing to do
 └── ReceiverFileError settings of a receiver that cannot be used
+
+NotificationWarning is what tests are warned of, and raised by nobody.
 """
 
 
@@ -26,3 +28,7 @@ class SelectionError(ConformanceError):
 
 class ReceiverFileError(ConformanceError):
     """Settings of a receiver that cannot be used; names the file, the line where it is known, and the key."""
+
+
+class NotificationWarning(UserWarning):
+    """Settings of a notification that `postback lint` finds at fault, though an endpoint can be tested with them."""

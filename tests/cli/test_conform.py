@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -67,7 +68,8 @@ def test_findings_end_with_1_and_leave_a_report_a_case_file_and_a_command(
     run: Run, settings: str, bad: str, tmp_path: Path
 ) -> None:
     arguments = ("--only", "rejects.missing-secret", "--only", "rejects.m*", "--report", "junit=out.xml", "--seed", "7")
-    done = run("conform", bad, "--notification", settings, *arguments, env=KEY)
+    flags = ("--allow-host", "partner.example", "--insecure")
+    done = run("conform", bad, "--notification", settings, *arguments, *flags, env=KEY)
     assert done.code == 1, done.text
     assert "✗ rejects.missing-secret  MUST" in done.out
     assert "rejects.missing-secret, the request once more:\ncurl http://127.0.0.1:" in done.err
@@ -76,7 +78,7 @@ def test_findings_end_with_1_and_leave_a_report_a_case_file_and_a_command(
     assert suite.get("failures") == "1", "SHOULD is no failure without --strict"
     kept = tmp_path / "postback-cases" / "rejects.missing-secret-7.json"
     assert SECRET not in kept.read_text()
-    assert f"conform {bad} --replay {kept.relative_to(tmp_path)}" in done.err
+    assert f"conform {bad} {shlex.join(flags)} --replay {kept.relative_to(tmp_path)}" in done.err
 
     again = run("conform", bad, "--replay", kept.relative_to(tmp_path), "--format", "json", env=KEY)
     assert again.code == 1

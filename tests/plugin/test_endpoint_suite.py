@@ -241,6 +241,12 @@ def test_what_keeps_all_cases_from_being_tried_is_told_in_full_once(
         pytest.param(("--postback-replay=none.json",), "none.json: No such file", id="no such case file"),
         pytest.param(("--postback-seed=x",), "expected a whole number of at least 0, got 'x'", id="no such seed"),
         pytest.param(("--postback-max-examples=0",), "of at least 1, got '0'", id="no examples"),
+        pytest.param(
+            ("--postback-insecure", "--postback-ca-file=n.toml"),
+            "--postback-insecure trusts any certificate, --postback-ca-file some; keep one of them",
+            id="all and some certificates",
+        ),
+        pytest.param(("--postback-ca-file=none.pem",), "none.pem: no certificates can be read", id="no certificates"),
         pytest.param(("--postback-fail-on=may",), "expected must, should, info, got 'may'", id="no such level"),
     ],
 )

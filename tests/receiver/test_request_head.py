@@ -73,6 +73,7 @@ REFUSED = [
     (head(line=b"GET /" + b"q" * MAX_TARGET_BYTES + b" HTTP/1.1"), 414, "the target is longer than 1048576 bytes"),
     (head(line=b"GET /hunter2 x HTTP/1.1"), 400, "there is a blank in the target"),
     (head(line=b"GET hunter2 HTTP/1.1"), 400, "the target is neither a path nor a URL"),
+    (head(HOST[:-2], line=b"GET  HTTP/1.1"), 400, "the target is neither a path nor a URL"),
     (head(line=b"GET / HTTP/3.0"), 505, "the version is not HTTP/1.0 or HTTP/1.1"),
     (head(line=b"PRI * HTTP/2.0"), 505, "the peer speaks HTTP/2 unasked"),
     (head(line=b"GET /hunter2"), 400, "expected a first line such as GET /path HTTP/1.1"),

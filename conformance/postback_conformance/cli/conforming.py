@@ -13,18 +13,19 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from postback_conformance.certificates import trusted
 from postback_conformance.cli.capture_options import RevealOption
 from postback_conformance.cli.case_keeping import CaseKeeper
 from postback_conformance.cli.case_progress import CaseProgress, stopped_early
 from postback_conformance.cli.generating import keep_hypothesis_out_of_here
 from postback_conformance.cli.reporting import OutputOption, ReportOption, put_report, wanted_reports, write_reports
-from postback_conformance.cli.saying import counted, say
+from postback_conformance.cli.saying import say
 from postback_conformance.cli.terminal import show
-from postback_conformance.cli.trust import CaFileOption, InsecureOption, trusted
+from postback_conformance.cli.trust import CaFileOption, InsecureOption
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.judging.judge import Judgement
 from postback_conformance.judging.verdict import Fail, Level, Verdict
-from postback_conformance.lint.linting import lint_source
+from postback_conformance.lint.sendable import faults_told
 from postback_conformance.redaction import hidden, redacted_target
 from postback_conformance.reports.formats import ReportFormat
 from postback_conformance.suite.bench import DEFAULT_EXAMPLES, Bench
@@ -42,7 +43,7 @@ from postback_receiver import new_event_loop
 from postback_sender import TargetError
 from postback_sender.delivery.origin import split_url
 from postback_sender.delivery.target import check_target
-from postback_sender.notification import NotificationSource, parse_notification
+from postback_sender.notification import parse_notification
 from postback_sender.notification_file import read_source
 
 _KIT_FAULT = 3
@@ -181,12 +182,20 @@ def _conform(
     bench.postback(bench.event())
     whence = "of the case file" if file is not None else f"--seed {seed} generates the same events again"
     say(f"seed {seed}: {whence}")
-    _warn_of_settings(source)
+    for fault in faults_told(source):
+        say(fault)
     keeper = CaseKeeper(
         bench,
         source,
         case_folder if file is None else None,
-        again=_again(url, bench, probe, restart),
+        again=_again(
+            url if bench.endpoint_name == url else "URL",
+            ("--probe", probe if probe is None or redacted_target(probe) == probe else "URL"),
+            ("--restart", restart),
+            *(("--allow-host", host) for host in hosts),
+            ("--ca-file", ca_file and str(ca_file)),
+            ("--insecure", "" if insecure else None),
+        ),
         reveal=reveal,
     )
     stop = Stop()
@@ -228,16 +237,6 @@ def _advise(
         say(f"the case of {replay} passes")
 
 
-def _warn_of_settings(source: NotificationSource) -> None:
-    """Say what is wrong with the settings, for which no endpoint is to blame."""
-    wrong = [one for one in lint_source(source) if one.level == "MUST"]
-    if wrong:
-        first = wrong[0]
-        where = f"{first.file}, line {first.line}: " if first.line is not None else f"{first.file}: "
-        say(f"{where}{first.message}")
-        say(f"`postback lint` finds {counted(len(wrong), 'fault')} in these settings; the endpoint gets what they make")
-
-
 async def _run(cases: Sequence[Case], bench: Bench, keeper: CaseKeeper, stop: Stop) -> Judgement:
     progress = CaseProgress(len(cases))
 
@@ -250,14 +249,10 @@ async def _run(cases: Sequence[Case], bench: Bench, keeper: CaseKeeper, stop: St
             return await run_suite(cases, bench, began=progress.began, ended=ended, stop=stop)
 
 
-def _again(url: str, bench: Bench, probe: str | None, restart: str | None) -> str:
+def _again(url: str, *flags: tuple[str, str | None]) -> str:
     """Return the command that runs a case file again, up to the file; a URL with secrets is left to whoever has it."""
-    words = ["postback", "conform", url if bench.endpoint_name == url else "URL"]
-    if probe is not None:
-        words += ["--probe", probe if redacted_target(probe) == probe else "URL"]
-    if restart is not None:
-        words += ["--restart", restart]
-    return shlex.join((*words, "--replay"))
+    words = [word for flag, value in flags if value is not None for word in (flag, value) if word]
+    return shlex.join(("postback", "conform", url, *words, "--replay"))
 
 
 def _read_case_file(path: Path) -> CaseFile:

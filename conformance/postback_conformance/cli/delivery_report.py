@@ -16,10 +16,10 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from postback_conformance.certificates import advice
 from postback_conformance.cli.consoles import people
 from postback_conformance.cli.saying import counted, is_quiet, say
 from postback_conformance.cli.terminal import Format, put_json, show
-from postback_conformance.cli.trust import advice
 from postback_conformance.redaction import redacted_target
 from postback_sender import Delivery, Notification, Postback
 from postback_sender.delivery.policy import Attempt, Delivered, DeliveryPolicy, GiveUp, Step, Wait

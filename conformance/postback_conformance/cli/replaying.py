@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from postback_conformance.certificates import trusted
 from postback_conformance.cli.terminal import Format, FormatOption
-from postback_conformance.cli.trust import CaFileOption, InsecureOption, trusted
+from postback_conformance.cli.trust import CaFileOption, InsecureOption
 
 
 def add_to(app: typer.Typer) -> None:

@@ -13,11 +13,11 @@ import msgspec
 from postback_conformance.captured.capture_filter import parse_filter
 from postback_conformance.captured.replaying import Selection, compare, freshened, outcome_of, select_captures
 from postback_conformance.captured.traffic import Traffic, notifications_of, open_traffic
+from postback_conformance.certificates import advice
 from postback_conformance.cli.delivery_report import delivery_progress
 from postback_conformance.cli.interruption import stopped_by_signals
 from postback_conformance.cli.saying import counted, say
 from postback_conformance.cli.terminal import Format, put_json, put_text
-from postback_conformance.cli.trust import advice
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.redaction import redacted_target
 from postback_receiver import Answer, new_event_loop, ns_to_iso

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
+from postback_conformance.certificates import trusted
 from postback_conformance.cli.arguments import NotificationArgument
 from postback_conformance.cli.outbox import DEFAULT_OUTBOX
 from postback_conformance.cli.terminal import Format, FormatOption
-from postback_conformance.cli.trust import CaFileOption, InsecureOption, trusted
+from postback_conformance.cli.trust import CaFileOption, InsecureOption
 from postback_conformance.errors import ConformanceError
 from postback_sender.quantities import QuantityError, parse_factor
 

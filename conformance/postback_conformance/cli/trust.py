@@ -1,36 +1,11 @@
-"""Which certificates a command that sends trusts, by its flags."""
+"""The flags of a command that sends which say what certificates it trusts."""
 
-import ssl
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from postback_conformance.errors import ConformanceError
-from postback_sender.delivery.retry import Failure
-
 InsecureOption = Annotated[bool, typer.Option("--insecure", help="Trust any certificate of the target.")]
 CaFileOption = Annotated[
     Path | None, typer.Option("--ca-file", metavar="FILE", help="Trust the certificates in this file, too.")
 ]
-
-
-def trusted(*, insecure: bool, ca_file: Path | None) -> ssl.SSLContext | bool:
-    """Return what to trust: True what this machine does, False anything. Raises `ConformanceError` for a bad file."""
-    if ca_file is None:
-        return not insecure
-    if insecure:
-        raise ConformanceError("--insecure trusts any certificate, --ca-file some; keep one of them")
-    context = ssl.create_default_context()
-    try:
-        context.load_verify_locations(ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConformanceError(f"{ca_file}: no certificates can be read: {error}; expected a PEM file") from None
-    return context
-
-
-def advice(failure: Failure | None, detail: str) -> str:
-    """Return which flags help when the certificate of a target is not trusted; "" for any other failure."""
-    if failure is not Failure.TLS or "CERTIFICATE_VERIFY_FAILED" not in detail:
-        return ""
-    return "; --ca-file FILE trusts its certificate, --insecure any"

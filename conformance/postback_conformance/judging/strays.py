@@ -1,12 +1,11 @@
 """Requests that are nothing of a notification: a favicon, a health check, a scanner. No sender is to blame for them."""
 
-from typing import get_args
-
 from postback_conformance.judging.wanted_url import names_of, wanted_url
 from postback_receiver import Capture
-from postback_sender.notification import Method, Notification
+from postback_sender.notification import Notification
 
-_METHODS = frozenset(get_args(Method))
+# These ask about a resource, and bring nothing (RFC 9110 §9.3).
+_ASKING = frozenset({"HEAD", "OPTIONS"})
 
 
 def is_stray(notification: Notification, capture: Capture) -> bool:
@@ -18,5 +17,5 @@ def is_stray(notification: Notification, capture: Capture) -> bool:
     if capture.query and (wanted.hides_names or not {*wanted.names}.isdisjoint(names_of(capture.query))):
         return False
     if wanted.fits(capture.path) or wanted.fits_but_for_slashes(capture.path):
-        return capture.method not in _METHODS and not capture.body
+        return capture.method in _ASKING and not capture.body and not capture.truncated
     return not (notification.body is not None and capture.body and capture.method == notification.method)

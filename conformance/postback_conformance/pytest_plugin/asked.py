@@ -17,7 +17,7 @@ Given: TypeAlias = Notification | str | Path
 
 
 _MOST_DIGITS: Final = 20
-_FLAG: Final = re.compile(r"(?<![\w-])--(allow-host|probe|restart)\b")
+_FLAG: Final = re.compile(r"(?<![\w-])--(allow-host|ca-file|insecure|probe|restart)\b")
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):

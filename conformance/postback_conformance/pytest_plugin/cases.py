@@ -1,6 +1,6 @@
 """The endpoint suite as tests: one item for each case."""
 
-from collections.abc import Callable
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
 
@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from postback_conformance.certificates import ADVICE
 from postback_conformance.driving import run_on_a_thread
 from postback_conformance.errors import ConformanceError, SelectionError
 from postback_conformance.hosting.hosted import Hosted
@@ -29,13 +30,15 @@ from postback_conformance.pytest_plugin.asked import (
     told_of,
 )
 from postback_conformance.pytest_plugin.endpoint_under_test import probe_of
+from postback_conformance.pytest_plugin.once import has_answered, told_before, warn_once
+from postback_conformance.pytest_plugin.trusting import trust_of
 from postback_conformance.suite.bench import DEFAULT_EXAMPLES, Bench
 from postback_conformance.suite.case import Case
 from postback_conformance.suite.catalogue import CASES
 from postback_conformance.suite.endpoint import Endpoint
 from postback_conformance.suite.playing import LedgerFail
 from postback_conformance.suite.probe import Probe
-from postback_conformance.suite.running import run_suite
+from postback_conformance.suite.running import ANSWERS, run_suite
 from postback_sender import SenderError, example_event, render_postback
 
 if TYPE_CHECKING:
@@ -85,14 +88,15 @@ def asked_case(
         render_postback(settled, example_event(settled.event, settled.catalogue), to=hosted.url)
     except (SenderError, ConformanceError) as error:
         raise pytest.fail.Exception(in_pytest(str(error)), pytrace=False) from None
+    if told_by.source is not None:
+        warn_once(item, told_by.source)
     return PostbackCase(
         known.case if known else case_named(request.param),
         hosted,
         told_by,
         looked_at,
         settings=settings,
-        # As record_property does, which warns where JUnit's stricter schema knows no properties of a test.
-        record=lambda name, value: item.user_properties.append((name, value)),
+        item=item,
     )
 
 
@@ -111,6 +115,7 @@ def _settings(config: pytest.Config) -> "Settings":
         quick=switch(config, "quick"),
         failing=failing_levels(text(config, "fail-on") or "must", strict=switch(config, "strict")),
         allowed_hosts=tuple(several(config, "allow-host")),
+        trust=trust_of(config),
         folder=None if cache is None else cache.mkdir("postback-cases"),
     )
 
@@ -137,6 +142,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     failing: tuple[Level, ...]
     """The levels that fail a test; what is wrong on others is an expected failure."""
     allowed_hosts: tuple[str, ...]
+    trust: ssl.SSLContext | bool
     folder: Path | None
     """Where a case that fails is kept."""
 
@@ -152,23 +158,25 @@ class PostbackCase:
         probe: Probe | None,
         *,
         settings: Settings,
-        record: Callable[[str, object], None],
+        item: pytest.Item,
     ) -> None:
         self.case = case
         self.id = case.id
         self.level = case.level
-        self._endpoint = Endpoint(url=hosted.url, allowed_hosts=settings.allowed_hosts, restart=hosted.restart)
+        self._endpoint = Endpoint(
+            url=hosted.url, allowed_hosts=settings.allowed_hosts, trust=settings.trust, restart=hosted.restart
+        )
         self._told = told
         self._probe = probe
         self._settings = settings
-        self._record = record
+        self._item = item
         self._ledger: LedgerFail | None = None
 
     def __call__(self) -> None:
         """Run the case: it returns when the endpoint stood it, and fails, skips or marks the test otherwise."""
         __tracebackhide__ = True
         bench, judgement = run_on_a_thread(self._run)
-        verdicts = judgement.verdicts
+        verdicts = tuple(_in_pytest(one) for one in judgement.verdicts)
         bad = [one for one in verdicts if one.outcome in {"error", "fail", "inconclusive"}]
         # What could not be told counts like a failure, as in `conform`: the endpoint, or the probe, did not answer, and
         # a skipped test is green.
@@ -178,25 +186,32 @@ class PostbackCase:
         self._record("postback_level", self.level)
         self._record("postback_outcome", deciding.outcome)
         self._record("postback_seed", bench.seed)
+        # Found before the case, and not after it, as with an endpoint that the case was too much for.
+        is_down = verdicts[0].rule == ANSWERS.id
+        if not is_down:
+            has_answered(self._item, self._endpoint.url)
+        elif line := told_before(self._item, self._endpoint.url, verdicts[0].message):
+            pytest.fail(line, pytrace=False)
         if fatal:
             # Reports, stories and case files are loaded by the first failure.
             from postback_conformance.pytest_plugin.failing import Failed, failure  # noqa: PLC0415
 
             failed = Failed(
                 case=self.case,
-                judgement=judgement,
+                judgement=replace(judgement, verdicts=verdicts),
                 bench=bench,
                 told=self._told,
                 url=self._endpoint.url,
                 ledger=self._ledger,
                 failing=self._settings.failing,
-                folder=self._settings.folder,
+                # There is nothing to keep of a case that was not tried.
+                folder=None if is_down else self._settings.folder,
             )
             pytest.fail(failure(failed), pytrace=False)
         if bad:
             pytest.xfail(f"{deciding.level} {deciding.outcome}: {deciding.message}")
         if deciding.outcome == "not_applicable":
-            pytest.skip(f"not applicable: {in_pytest(deciding.message)}")
+            pytest.skip(f"not applicable: {deciding.message}")
 
     async def _run(self) -> tuple[Bench, Judgement]:
         settings = self._settings
@@ -210,5 +225,17 @@ class PostbackCase:
         ) as bench:
             return bench, await run_suite([self.case], bench, ended=self._ended)
 
+    def _record(self, name: str, value: object) -> None:
+        # As record_property does, which warns where JUnit's stricter schema knows no properties of a test.
+        self._item.user_properties.append((name, value))
+
     def _ended(self, _case: Case, _verdicts: tuple[Verdict, ...], failures: tuple[Fail, ...]) -> None:
         self._ledger = next((one for one in failures if isinstance(one, LedgerFail)), None)
+
+
+def _in_pytest(verdict: Verdict) -> Verdict:
+    """Return a verdict with pytest's names for the flags in words of ours, and with words of others as they are."""
+    message = verdict.message.replace(ADVICE, in_pytest(ADVICE))
+    if verdict.outcome == "not_applicable":
+        message = in_pytest(message)
+    return replace(verdict, message=message, fix=in_pytest(verdict.fix))

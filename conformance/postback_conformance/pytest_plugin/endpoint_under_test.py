@@ -13,6 +13,7 @@ from postback_conformance.errors import ConformanceError
 from postback_conformance.hosting.app import hosted
 from postback_conformance.hosting.hosted import Hosted
 from postback_conformance.pytest_plugin.asked import in_pytest, several
+from postback_conformance.pytest_plugin.trusting import trust_of
 from postback_conformance.suite.probe import CallableProbe, Probe, ProbeFunction, probe_at
 from postback_conformance.suite.restarting import restart_by
 from postback_sender import SenderError
@@ -47,7 +48,7 @@ def probe_of(config: pytest.Config, given: object, url: str) -> Probe | None:
         if not given.startswith("/") and not all(given.partition(":")):
             raise ConformanceError(f"postback_probe: {_A_PROBE}, got {given!r:.100}")
         _let_modules_lie_here(config, given)
-        return probe_at(given, endpoint=url, allowed_hosts=several(config, "allow-host"))
+        return probe_at(given, endpoint=url, allowed_hosts=several(config, "allow-host"), trust=trust_of(config))
     if not callable(given):
         raise ConformanceError(f"postback_probe: {_A_PROBE}, got {given!r:.100}")
     return CallableProbe(cast("ProbeFunction", given))

@@ -47,9 +47,16 @@ def lacks_its_plus(text: str) -> bool:
     return len(text) <= _LONGEST_DATE and _BLANK_IN_OFFSET.fullmatch(text) is not None
 
 
-def is_of_query(evidence: Evidence, value: Value) -> bool:
-    """Tell whether a value was read where a + stands for a blank; elsewhere a blank was sent as one."""
-    return not value.of_item and (value.in_target or evidence.notification.body_format == "query")
+def came_with_plus(evidence: Evidence, value: Value) -> bool:
+    """Tell whether a value stands with a + on the wire where that is a blank; one that was sent as %20 is a blank."""
+    if value.of_item or not (value.in_target or evidence.notification.body_format == "query"):
+        return False
+    where, capture = value.where, evidence.capture
+    if where.target is not None:
+        return "+" in capture.target[slice(*where.target)]
+    # No bytes of a body that was compressed hold the value.
+    held = evidence.content if where.span is None else capture.body[slice(*where.span)]
+    return isinstance(held, bytes) and b"+" in held
 
 
 def with_its_plus(text: str) -> str:

@@ -232,6 +232,7 @@ RULES = (
     Rule(
         id="field.money-sign",
         level="SHOULD",
+        strict="MUST",
         requirement="Money is not negative; only the deltas can be.",
         needs="a token for money other than a delta in the template",
         fix="Check that the key is not filled by a delta; what an action is worth is {Payout}, not {DeltaPayout}.",

@@ -51,7 +51,7 @@ def _only_after_error(evidence: Evidence) -> Outcome | None:
         return NotApplicable(why="what came again had been answered with success: delivery.no-retry-after-success")
     if retry.retries(Failure.ANSWER, resend.previous_status):
         return None
-    if _is_at_once(evidence, resend):
+    if _is_told_as_duplicate(evidence, resend):
         return _AT_ONCE
     if resend.doubt or not resend.is_read:
         return undecided(resend, capture)
@@ -71,7 +71,7 @@ def _not_after_success(evidence: Evidence) -> Outcome | None:
         return undecided(resend, capture)
     if not resend.after_success:
         return None
-    if _is_at_once(evidence, resend):
+    if _is_told_as_duplicate(evidence, resend):
         return _AT_ONCE
     if not happens_once(evidence):
         # An action that went from 10 to 0 and back to 10 yields the same bytes again, honestly.
@@ -148,9 +148,10 @@ def _gap(evidence: Evidence, resend: Resend) -> tuple[int, bool] | None:
     return gap_ns, later_ns < over_ns and not is_given_up
 
 
-def _is_at_once(evidence: Evidence, resend: Resend) -> bool:
+def _is_told_as_duplicate(evidence: Evidence, resend: Resend) -> bool:
+    """Tell whether `_duplicate` blames it for sure; where that is in doubt, another rule may still be certain."""
     gap = _gap(evidence, resend)
-    return gap is not None and gap[1]
+    return gap is not None and gap[1] and happens_once(evidence)
 
 
 class _Failed(msgspec.Struct, frozen=True, gc=False):

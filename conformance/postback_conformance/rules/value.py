@@ -17,8 +17,8 @@ from postback_conformance.rules.applying import NothingToTest, where_it_applies
 from postback_conformance.rules.body_findings import around, where_in
 from postback_conformance.rules.encodings import (
     ESCAPE,
+    came_with_plus,
     encoded_twice,
-    is_of_query,
     lacks_its_plus,
     read_again,
     with_its_plus,
@@ -240,7 +240,7 @@ def _unescaped(evidence: Evidence) -> Outcome | tuple[Outcome, ...] | None:
         told.append(_told(evidence, raw))
     if "+" in evidence.capture.target or evidence.notification.body_format == "query":
         suspects = [evidence.values[name] for name, text in evidence.texts.items() if lacks_its_plus(text)]
-        told += [_lost_plus(evidence, value) for value in suspects if is_of_query(evidence, value)]
+        told += [_lost_plus(evidence, value) for value in suspects if came_with_plus(evidence, value)]
     return tuple(told) or _held_or_untold(evidence)
 
 

@@ -12,7 +12,7 @@ from postback_conformance.judging.rule import CaptureTest, Check, EachCapture
 from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicable, Outcome
 from postback_conformance.redaction import HIDDEN_BY_EXPORT, has_stand_in
 from postback_conformance.rules.applying import NothingToTest
-from postback_conformance.rules.encodings import encoded_twice, is_of_query, lacks_its_plus, read_again, with_its_plus
+from postback_conformance.rules.encodings import came_with_plus, encoded_twice, lacks_its_plus, read_again, with_its_plus
 from postback_conformance.rules.form import Form, FormOf
 from postback_conformance.rules.null_words import is_null_word
 from postback_conformance.rules.usual_values import UsualValues, usual_values
@@ -75,10 +75,11 @@ class _Values:
             return _NOT_REPLACED
         if text in CONSTANTS and isinstance(reading := evidence.json, JsonReading) and reading.is_constant:
             return _NO_NUMBER
-        # What has no form either when it is read as it was meant is wrong twice.
-        if encoded_twice(text, self._types[name]) and form.shape(with_its_plus(read_again(text))):
+        # What has no form either when it is read as it was meant is wrong twice; unreadable money is worse than that.
+        is_money = self._types[name] in {"money", "currency"}
+        if not is_money and encoded_twice(text, self._types[name]) and form.shape(with_its_plus(read_again(text))):
             return _TWICE
-        if lacks_its_plus(text) and is_of_query(evidence, value) and form.shape(with_its_plus(text)):
+        if lacks_its_plus(text) and came_with_plus(evidence, value) and form.shape(with_its_plus(text)):
             return _NO_PLUS
         # In a free text such a word may be meant.
         return _NULL if is_null_word(text) and self._types[name] != "text" else None

@@ -11,6 +11,7 @@ from urllib.parse import quote, urljoin
 
 import msgspec
 
+from postback_conformance.certificates import advice
 from postback_conformance.errors import ConformanceError
 from postback_conformance.suite.calling_thread import CallingThread
 from postback_sender.clock import Clock, SystemClock
@@ -173,7 +174,8 @@ class UrlProbe:
             answer = await self._connections.exchange(origin, request, "GET")
         if answer.failure is not None:
             error = ProbeHangsError if answer.failure is Failure.TIMEOUT else ProbeError
-            raise error(f"the probe gave no answer: {answer.failure}: {answer.detail}")
+            advised = advice(answer.failure, answer.detail)
+            raise error(f"the probe gave no answer: {answer.failure}: {answer.detail}{advised}")
         if answer.status == 404:
             return None
         if answer.status != 200:
