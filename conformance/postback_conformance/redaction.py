@@ -13,6 +13,7 @@ import hmac
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -181,7 +182,11 @@ def redacted_target(target: str, secrets: Iterable[str] = (), *, hide: Hide = hi
     shown: list[str] = []
     position = 0
     for start, end in secret_spans(target, secrets):
-        shown += target[position:start], _stand_in(target[start:end], form_text(_octets(target[start:end])), hide)
+        written = _octets(target[start:end])
+        # What stands in a URL within a parameter is encoded once more.
+        is_inner = target[max(0, start - 3) : start].lower() == "%3d"
+        secret = form_text(unquote_to_bytes(written) if is_inner else written)
+        shown += target[position:start], _stand_in(target[start:end], secret, hide)
         position = end
     return "".join((*shown, target[position:]))
 

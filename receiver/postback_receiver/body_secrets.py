@@ -46,14 +46,16 @@ _RAW_FIELD = re.compile(
     rb"(?:" + _RAW_LINE + rb"(?P<first>[^=&#\s]{1,200}+)|[?&](?P<name>[^=&\r\n]{1,200}+))"
     rb"=(?P<value>[^&\r\n]+?)(?=[&\r\n]|\Z| HTTP/[0-9.]{1,8}(?:[\r\n]|\Z))"
 )
-# JSON may write the slashes and ampersands of a URL with a backslash. One within another is encoded once more.
+# JSON may write the slashes and ampersands of a URL with a backslash; where a CDATA section ends, so does a URL. One
+# within another is encoded once more.
 _URL = re.compile(
     rb"https?(?::|%3[Aa])(?:\\?/|%2[Ff]){2}(?:(?P<password>[^/?#@:\s\"'<>\\]*+:[^/?#@\s\"'<>\\]++)@)?"
-    rb"(?:[^\s\"'<>\\]|\\/|\\u0026)*+"
+    rb"(?:[^\s\"'<>\\\]]|\](?!\]>)|\\/|\\u0026)*+"
 )
+_WITHIN_ANOTHER = re.compile(rb"(?i)%(?:3f|26)(?P<name>[^=&#%\\]{1,64}+)%3d(?P<value>(?:(?!%2[63])[^&#\\])++)")
 _URL_PARAMETERS = (
     re.compile(rb"(?:[?&]|\\u0026)(?P<name>[^=&?#\\]{1,64}+)=(?P<value>(?:[^&#\\]|\\/)++)"),
-    re.compile(rb"(?i)%(?:3f|26)(?P<name>[^=&#%\\]{1,64}+)%3d(?P<value>(?:(?!%2[63])[^&#\\])++)"),
+    _WITHIN_ANOTHER,
 )
 # Of a body in parts (RFC 2046 §5.1, RFC 7578 §4.2): what names the boundary, the heads of parts, the names of fields.
 _BOUNDARY = re.compile(r"""(?i);\s*+boundary\s*+=\s*+(?:"(?P<quoted>[^"]{1,200}+)"|(?P<bare>[^\s;"]{1,200}+))""")
@@ -229,7 +231,9 @@ def _in_urls(body: bytes) -> Iterator[BodySecret]:
         for parameter in _URL_PARAMETERS:
             for found in parameter.finditer(body, *url.span()):
                 if _is_secret(unquote(found["name"].decode("latin-1"))):
-                    yield BodySecret(*found.span("value"), form_text(found["value"].replace(b"\\/", b"/")))
+                    value = found["value"].replace(b"\\/", b"/")
+                    written = unquote_to_bytes(value) if parameter is _WITHIN_ANOTHER else value
+                    yield BodySecret(*found.span("value"), form_text(written))
 
 
 def _in_raw(data: bytes) -> Iterator[BodySecret]:

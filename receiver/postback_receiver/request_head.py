@@ -218,7 +218,7 @@ def _first_line_fault(method: str, target: str, version: str) -> tuple[str, int]
         fault = f"the target is longer than {MAX_TARGET_BYTES} bytes", 414
     elif " " in target or "\t" in target:
         fault = "there is a blank in the target; one is written %20", 400
-    elif target[0] != "/" and not _TARGET_START.match(target) and method != "CONNECT":
+    elif target[:1] != "/" and not _TARGET_START.match(target) and method != "CONNECT":
         fault = "the target is neither a path nor a URL", 400
     return fault
 

@@ -193,7 +193,7 @@ def _conform(
             ("--probe", probe if probe is None or redacted_target(probe) == probe else "URL"),
             ("--restart", restart),
             *(("--allow-host", host) for host in hosts),
-            ("--ca-file", ca_file and str(ca_file)),
+            ("--ca-file", str(ca_file) if ca_file else None),
             ("--insecure", "" if insecure else None),
         ),
         reveal=reveal,

@@ -201,7 +201,6 @@ RULES = (
     Rule(
         id="body.bom",
         level="MUST",
-        lenient="SHOULD",
         requirement="A JSON or form body begins without a byte order mark.",
         needs="a notification with a JSON or form body, captured to its end",
         fix="Remove the mark from the body template (editors hide it), or skip these three bytes before parsing.",

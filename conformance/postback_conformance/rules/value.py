@@ -53,14 +53,31 @@ def _unreplaced_token(notification: Notification) -> Check:
     pattern = _TOKEN_IN_URL if notification.body_format == "query" else _TOKEN
 
     def test(evidence: Evidence) -> Outcome | None:
+        doubt: Outcome | None = None
+        for outcome in each(evidence):
+            if isinstance(outcome, Fail):
+                return outcome
+            doubt = doubt or outcome
+        return doubt or (None if isinstance(evidence.content, bytes) else evidence.content)
+
+    def each(evidence: Evidence) -> Iterator[Outcome]:
         content = evidence.content
-        if isinstance(content, bytes) and (found := pattern.search(content)):
-            return _unreplaced(evidence, found, "body", where_in(evidence, found.span()), names)
-        if found := _TOKEN_IN_URL.search(evidence.capture.target.encode("latin-1")):
-            return _unreplaced(evidence, found, "target", Where(target=found.span()), names)
-        return None if isinstance(content, bytes) else content
+        if isinstance(content, bytes):
+            for found in _each_name(pattern, content):
+                yield _unreplaced(evidence, found, "body", where_in(evidence, found.span()), names)
+        for found in _each_name(_TOKEN_IN_URL, evidence.capture.target.encode("latin-1")):
+            yield _unreplaced(evidence, found, "target", Where(target=found.span()), names)
 
     return EachCapture(test)
+
+
+def _each_name(pattern: re.Pattern[bytes], data: bytes) -> Iterator[re.Match[bytes]]:
+    """Yield where each token that stands in a text stands first."""
+    seen: set[bytes] = set()
+    for found in pattern.finditer(data):
+        if found[1] not in seen:
+            seen.add(found[1])
+            yield found
 
 
 def _unreplaced(evidence: Evidence, found: re.Match[bytes], place: str, where: Where, names: frozenset[str]) -> Outcome:
@@ -352,7 +369,6 @@ RULES = (
         id="value.double-encoded",
         level="SHOULD",
         strict="MUST",
-        lenient="INFO",
         requirement="No value was encoded twice.",
         needs="values at unmistakable places; in free text an escape may be part of the value",
         fix="Look for a proxy that encodes again; decode once more only for the fields where you have seen it.",

@@ -12,7 +12,13 @@ from postback_conformance.judging.rule import CaptureTest, Check, EachCapture
 from postback_conformance.judging.verdict import Fail, Inconclusive, NotApplicable, Outcome
 from postback_conformance.redaction import HIDDEN_BY_EXPORT, has_stand_in
 from postback_conformance.rules.applying import NothingToTest
-from postback_conformance.rules.encodings import came_with_plus, encoded_twice, lacks_its_plus, read_again, with_its_plus
+from postback_conformance.rules.encodings import (
+    came_with_plus,
+    encoded_twice,
+    lacks_its_plus,
+    read_again,
+    with_its_plus,
+)
 from postback_conformance.rules.form import Form, FormOf
 from postback_conformance.rules.null_words import is_null_word
 from postback_conformance.rules.usual_values import UsualValues, usual_values
@@ -20,7 +26,7 @@ from postback_sender.notification import Notification
 from postback_sender.tokens import Token, TokenType
 
 _LONGEST_QUOTE = 60
-_UNREPLACED = re.compile(r"\{[A-Za-z_][\w.\s]*\}")
+_IN_ITEM = re.compile(r"\{[A-Za-z_]\w*\.\w+\}")
 _NOT_REPLACED = NotApplicable(why="a token arrived unreplaced, which value.unreplaced-token judges")
 _NULL = NotApplicable(why="a word for nothing arrived, of which value.null-word tells")
 _TWICE = NotApplicable(why="a value was encoded twice, of which value.double-encoded tells")
@@ -71,7 +77,8 @@ class _Values:
         if has_stand_in(text):
             why = f"{HIDDEN_BY_EXPORT}, and so was the value of {{{name}}} (--reveal hides none)"
             return Inconclusive(why=why, captures=(evidence.capture.id,))
-        if _UNREPLACED.fullmatch(text):
+        # The token of another, or of nobody, may be a text; it is no figure, date or id for that.
+        if text == f"{{{name}}}" or (value.of_item and _IN_ITEM.fullmatch(text) and text.endswith(f".{name}}}")):
             return _NOT_REPLACED
         if text in CONSTANTS and isinstance(reading := evidence.json, JsonReading) and reading.is_constant:
             return _NO_NUMBER
