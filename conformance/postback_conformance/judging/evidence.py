@@ -97,9 +97,9 @@ class Evidence:
     def history(self, history: History | Exception | None) -> None:
         self._history = history
 
-    @property
+    @once
     def figures(self) -> Figures:
-        """What it says of its action's money; made once where its action can be told."""
+        """What it says of its action's money."""
         return self.history.figures if self.history is not None else read_figures(self.texts)
 
     def header(self, name: str) -> tuple[str, ...]:

@@ -14,8 +14,11 @@ def is_stray(notification: Notification, capture: Capture) -> bool:
     So does nothing of one to its path that only asks whether anybody is there: a HEAD, a browser's OPTIONS.
     """
     wanted = wanted_url(notification.url)
-    if capture.query and (wanted.hides_names or not {*wanted.names}.isdisjoint(names_of(capture.query))):
-        return False
     if wanted.fits(capture.path) or wanted.fits_but_for_slashes(capture.path):
-        return capture.method in _ASKING and not capture.body and not capture.truncated
-    return not (notification.body is not None and capture.body and capture.method == notification.method)
+        if capture.method not in _ASKING or capture.body or capture.truncated:
+            return False
+    elif notification.body is not None and capture.body and capture.method == notification.method:
+        return False
+    return not capture.query or not (
+        wanted.hides_names or any(name in wanted.names for name in names_of(capture.query))
+    )

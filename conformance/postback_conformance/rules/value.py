@@ -53,19 +53,20 @@ def _unreplaced_token(notification: Notification) -> Check:
     pattern = _TOKEN_IN_URL if notification.body_format == "query" else _TOKEN
 
     def test(evidence: Evidence) -> Outcome | None:
+        content, target = evidence.content, evidence.capture.target.encode("latin-1")
+        body = content if isinstance(content, bytes) else b""
         doubt: Outcome | None = None
-        for outcome in each(evidence):
-            if isinstance(outcome, Fail):
-                return outcome
-            doubt = doubt or outcome
-        return doubt or (None if isinstance(evidence.content, bytes) else evidence.content)
+        if pattern.search(body) or _TOKEN_IN_URL.search(target):
+            for outcome in each(evidence, body, target):
+                if isinstance(outcome, Fail):
+                    return outcome
+                doubt = doubt or outcome
+        return doubt or (None if isinstance(content, bytes) else content)
 
-    def each(evidence: Evidence) -> Iterator[Outcome]:
-        content = evidence.content
-        if isinstance(content, bytes):
-            for found in _each_name(pattern, content):
-                yield _unreplaced(evidence, found, "body", where_in(evidence, found.span()), names)
-        for found in _each_name(_TOKEN_IN_URL, evidence.capture.target.encode("latin-1")):
+    def each(evidence: Evidence, body: bytes, target: bytes) -> Iterator[Outcome]:
+        for found in _each_name(pattern, body):
+            yield _unreplaced(evidence, found, "body", where_in(evidence, found.span()), names)
+        for found in _each_name(_TOKEN_IN_URL, target):
             yield _unreplaced(evidence, found, "target", Where(target=found.span()), names)
 
     return EachCapture(test)
