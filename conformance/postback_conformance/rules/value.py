@@ -27,16 +27,11 @@ from postback_conformance.rules.examples import JSON_BODY, JSON_SETTINGS, QUERY_
 from postback_conformance.rules.fact_sources import CAPTURED_CALLS, EXAMPLE_BODY, SAMPLE_CALL, TRACKER_PRESET
 from postback_conformance.rules.null_words import NULL_WORDS, is_null_word
 from postback_conformance.rules.raw_values import RawValue, raw_value_at_fault
-from postback_conformance.rules.template_faults import by_template
+from postback_conformance.rules.unreplaced import unreplaced_token
 from postback_conformance.rules.usual_values import usual_values
 from postback_sender.notification import Notification
 from postback_sender.template.matching import Mismatch
 from postback_sender.tokens import Catalogue, TokenType
-
-# impact.com writes every token in PascalCase, item fields as variable.field.
-_NAME = r"([A-Z][A-Za-z0-9]*|[a-z]+\.[a-z]+)"
-_TOKEN = re.compile(rf"\{{{_NAME}\}}".encode())
-_TOKEN_IN_URL = re.compile(rf"(?:\{{|%7[Bb]){_NAME}(?:\}}|%7[Dd])".encode())
 
 _MARKED_NULL_WORD = re.compile(f"\0(?:{'|'.join(map(re.escape, sorted(NULL_WORDS)))})\0")
 # UTF-8 that was taken for Latin-1 and written as UTF-8 once more: "Ã¼" for "ü".
@@ -46,74 +41,6 @@ _SHOWN_LETTERS = 80
 _READ_AS_PLUS = "Report it with the capture; meanwhile read a blank before the offset of a date as the + that was sent."
 
 _ENCODED_DATE = "2026-05-11T00%3A07%3A27%2B03%3A00"
-
-
-def _unreplaced_token(notification: Notification) -> Check:
-    names = notification.url.names | (notification.body.names if notification.body else frozenset[str]())
-    pattern = _TOKEN_IN_URL if notification.body_format == "query" else _TOKEN
-
-    def test(evidence: Evidence) -> Outcome | None:
-        content, target = evidence.content, evidence.capture.target.encode("latin-1")
-        body = content if isinstance(content, bytes) else b""
-        doubt: Outcome | None = None
-        if pattern.search(body) or _TOKEN_IN_URL.search(target):
-            for outcome in each(evidence, body, target):
-                if isinstance(outcome, Fail):
-                    return outcome
-                doubt = doubt or outcome
-        return doubt or (None if isinstance(content, bytes) else content)
-
-    def each(evidence: Evidence, body: bytes, target: bytes) -> Iterator[Outcome]:
-        for found in _each_name(pattern, body):
-            yield _unreplaced(evidence, found, "body", where_in(evidence, found.span()), names)
-        for found in _each_name(_TOKEN_IN_URL, target):
-            yield _unreplaced(evidence, found, "target", Where(target=found.span()), names)
-
-    return EachCapture(test)
-
-
-def _each_name(pattern: re.Pattern[bytes], data: bytes) -> Iterator[re.Match[bytes]]:
-    """Yield where each token that stands in a text stands first."""
-    seen: set[bytes] = set()
-    for found in pattern.finditer(data):
-        if found[1] not in seen:
-            seen.add(found[1])
-            yield found
-
-
-def _unreplaced(evidence: Evidence, found: re.Match[bytes], place: str, where: Where, names: frozenset[str]) -> Outcome:
-    token = f"{{{found[1].decode()}}}"
-    if found[1].decode() not in names:
-        return Inconclusive(
-            why=f"{token} stands in the {place}; the template has no such token, so it may be a value",
-            captures=(evidence.capture.id,),
-        )
-    # The partner's own link, or a name, may hold such a word: then it stands within another value.
-    texts = evidence.texts
-    own = texts.get(found[1].decode())
-    if own != token and (own is not None or any(token in text for text in texts.values())):
-        return Inconclusive(
-            why=f"{token} stands in the {place}, and not in its own place: it may be part of another value",
-            captures=(evidence.capture.id,),
-        )
-    fail = Fail(
-        message=f"{token} stands in the {place} as it stands in the template",
-        expected="the value of the token, or nothing",
-        actual=token,
-        captures=(evidence.capture.id,),
-        where=where,
-    )
-    return (
-        fail
-        if _is_known(evidence.notification, found[1].decode())
-        else by_template(fail, "no token that is known is called so")
-    )
-
-
-def _is_known(notification: Notification, name: str) -> bool:
-    """Tell whether anybody could have replaced a token, or a field of an item, of this name."""
-    vocabulary, variable = notification.url.vocabulary(notification.known_tokens), name.rpartition(".")[0]
-    return vocabulary.knows(vocabulary.spelled(name, variable), variable)
 
 
 ValueTest = Callable[[Evidence, Value, TokenType], Outcome | None]
@@ -350,7 +277,7 @@ RULES = (
         needs="any capture",
         fix="Check the spelling of the token; `postback lint` names the nearest that exists.",
         sources=(EXAMPLE_BODY(), TRACKER_PRESET(section="macros nobody replaced are missing values")),
-        start=_unreplaced_token,
+        start=unreplaced_token,
         passing=example(JSON_SETTINGS, capture(JSON_BODY)),
         failing=example(JSON_SETTINGS, capture(b'{"id": "{ActionId}"}')),
     ),
