@@ -15,10 +15,11 @@ from postback_conformance.cli.delivery_report import DeliveryReport, delivery_pr
 from postback_conformance.cli.events_input import read_events_file
 from postback_conformance.cli.generating import generate_and_tell, keep_hypothesis_out_of_here
 from postback_conformance.cli.interruption import stopped_by_signals
-from postback_conformance.cli.saying import counted, say
+from postback_conformance.cli.saying import say
 from postback_conformance.cli.terminal import Format
 from postback_conformance.cli.unknown_names import UnknownNames
 from postback_conformance.errors import ConformanceError, SelectionError
+from postback_conformance.printable import counted
 from postback_conformance.redaction import SecretEnvironment
 from postback_conformance.scenario import drafts, plan, read_scenario
 from postback_receiver import new_event_loop

@@ -18,8 +18,9 @@ from rich.text import Text
 
 from postback_conformance.certificates import advice
 from postback_conformance.cli.consoles import people
-from postback_conformance.cli.saying import counted, is_quiet, say
+from postback_conformance.cli.saying import is_quiet, say
 from postback_conformance.cli.terminal import Format, put_json, show
+from postback_conformance.printable import counted
 from postback_conformance.redaction import redacted_target
 from postback_sender import Delivery, Notification, Postback
 from postback_sender.delivery.policy import Attempt, Delivered, DeliveryPolicy, GiveUp, Step, Wait

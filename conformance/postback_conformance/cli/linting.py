@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from postback_conformance.cli.arguments import NotificationArgument
-from postback_conformance.cli.saying import counted, say
+from postback_conformance.cli.saying import say
 from postback_conformance.cli.terminal import Format, FormatOption, put, put_json, put_text
 from postback_conformance.cli.whole_file import write_all_whole
 from postback_conformance.errors import ConformanceError
@@ -21,6 +21,7 @@ from postback_conformance.lint.linting import flat_body, flat_url
 from postback_conformance.lint.settings_places import SettingsPlaces
 from postback_conformance.lint.spelling import Spelling
 from postback_conformance.lint.syntax import syntax_finding
+from postback_conformance.printable import counted
 from postback_conformance.redaction import SHOWN
 from postback_sender import Notification, NotificationSource, parse_notification
 from postback_sender.notification_file import read_source

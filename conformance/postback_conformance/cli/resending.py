@@ -16,9 +16,10 @@ from postback_conformance.captured.traffic import Traffic, notifications_of, ope
 from postback_conformance.certificates import advice
 from postback_conformance.cli.delivery_report import delivery_progress
 from postback_conformance.cli.interruption import stopped_by_signals
-from postback_conformance.cli.saying import counted, say
+from postback_conformance.cli.saying import say
 from postback_conformance.cli.terminal import Format, put_json, put_text
 from postback_conformance.errors import ConformanceError, SelectionError
+from postback_conformance.printable import counted
 from postback_conformance.redaction import redacted_target
 from postback_receiver import Answer, new_event_loop, ns_to_iso
 from postback_sender import Notification

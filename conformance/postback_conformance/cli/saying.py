@@ -46,8 +46,3 @@ def say_all(messages: Iterable[str]) -> None:
     """Tell people several things in one go."""
     if not _telling.is_quiet:
         _telling.write("".join(f"{printable(message, keep=chr(10))}\n" for message in messages))
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with what it counts, such as `1 event` or `2 events`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -21,6 +21,7 @@ from postback_conformance.judging.verdict import (
     Verdict,
     Where,
 )
+from postback_conformance.printable import counted
 from postback_sender.notification import Notification
 
 _log = logging.getLogger(__name__)
@@ -190,7 +191,7 @@ class Tally:
             more = f" (and {unsure - 1} like it)" if unsure > 1 else ""
             return self._verdict("inconclusive", f"{first.why}{more}{held}", captures=first.captures)
         without = self._first_without or NotApplicable(why="there was nothing to judge")
-        message = f"held {passed} time{'s' if passed > 1 else ''}" if passed else without.why
+        message = f"held {counted(passed, 'time')}" if passed else without.why
         if doubt is not None and (passed or (doubt.of_nothing and not without.by_settings)):
             return self._verdict("inconclusive", f"{message}, but {doubt.why}")
         return self._verdict("pass" if passed else "not_applicable", message)

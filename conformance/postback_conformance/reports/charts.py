@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from postback_conformance.printable import counted
 from postback_conformance.reports.timeline import Attempt, Line, Pacing
 from postback_sender.quantities import NANOSECONDS_PER_SECOND, format_duration
 
@@ -55,21 +56,21 @@ def pacing_chart(pacing: Pacing) -> PacingChart:
     """Return how to draw a pacing."""
     limit = pacing.limit
     requests = [step.requests for step in pacing.steps]
-    counted = [step.resends for step in pacing.steps] if limit is not None and pacing.is_for_resends else requests
+    limited = [step.resends for step in pacing.steps] if limit is not None and pacing.is_for_resends else requests
     top = max(1, round(max((*requests, limit or 0)) * _HEADROOM))
-    over = [value if limit is not None and value > limit else 0 for value in counted]
+    over = [value if limit is not None and value > limit else 0 for value in limited]
     ended_at_ns = pacing.started_at_ns + pacing.step_ns * len(pacing.steps)
     what = "resends" if limit is not None and pacing.is_for_resends else "requests"
     window = format_duration(pacing.window_ns)
-    told = f"At most {_counted(pacing.peak, what.removesuffix('s'))} within {window}"
+    told = f"At most {counted(pacing.peak, what.removesuffix('s'))} within {window}"
     if limit is not None:
         told += f"; the limit is {limit}"
     return PacingChart(
         pacing=pacing,
         width=max(1, len(pacing.steps)),
         top=top,
-        requests=_area(requests, top) if counted is not requests else "",
-        counted=_area(counted, top),
+        requests=_area(requests, top) if limited is not requests else "",
+        counted=_area(limited, top),
         above=_area(over, top),
         limit_percent=None if limit is None else round(100 * (1 - limit / top), 2),
         started=instant(pacing.started_at_ns),
@@ -153,7 +154,7 @@ def _steps(line: Line) -> Iterator[str]:
     last = len(line.attempts) - 1
     for index, attempt in enumerate(line.attempts):
         if line.left_out and index == last:
-            yield _counted(line.left_out, "more attempt")
+            yield counted(line.left_out, "more attempt")
         gap = "" if not index else " later" if attempt.gap_ns is None else f" after {seconds(attempt.gap_ns)}"
         yield f"{_answered(attempt)}{gap}"
 
@@ -166,7 +167,3 @@ def _kind(attempt: Attempt) -> str:
 
 def _answered(attempt: Attempt) -> str:
     return "no answer left" if attempt.status is None else str(attempt.status)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -6,6 +6,7 @@ from typing import Final, Literal
 import msgspec
 
 from postback_conformance.judging.verdict import Verdict
+from postback_conformance.printable import counted
 from postback_conformance.reports.report import LEVELS, Finding, Group, Report
 from postback_conformance.reports.wording import wording
 
@@ -100,7 +101,7 @@ def mood(report: Report) -> Kind:
 def headline(report: Report) -> str:
     """Return the whole in one line, without a mark or a full stop."""
     remarks = remarks_of(report)
-    more = f", {_counted(remarks, 'remark')}" if remarks else ""
+    more = f", {counted(remarks, 'remark')}" if remarks else ""
     words = wording(report.about.subject)
     match mood(report):
         case "error":
@@ -108,8 +109,8 @@ def headline(report: Report) -> str:
         case "fail":
             groups = broken(report)
             rules = len({group.first.rule for group in groups})
-            tested = _counted(rules, words.tested)
-            return f"{tested} {words.broken}, {_counted(sum(one.count for one in groups), 'finding')}{more}"
+            tested = counted(rules, words.tested)
+            return f"{tested} {words.broken}, {counted(sum(one.count for one in groups), 'finding')}{more}"
         case _ if report.passed:
             untold = report.counts["inconclusive"] if report.about.subject == "endpoint" else 0
             return f"{words.unbroken}{f', {untold} could not be told' if untold else ''}{more}"
@@ -168,10 +169,6 @@ def grid(report: Report) -> tuple[GridRow, ...]:
         for rule, row in worst.items()
     ]
     return tuple(sorted(rows, key=lambda row: (min(map(KINDS.index, row.outcomes)), row.rule)))
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _badness(action: Action) -> tuple[bool, int, int, str, str]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from postback_conformance.printable import printable
+from postback_conformance.printable import counted, printable
 from postback_conformance.reports.grouping import (
     SYMBOLS,
     WORDS,
@@ -101,7 +101,7 @@ def _about(report: Report) -> str:
     words = wording(about.subject)
     told = [
         f"Under test: {SUBJECTS[about.subject]}.",
-        f"{_counted(report.captures, words.evidence)} {words.origin} {_code(about.source)}"
+        f"{counted(report.captures, words.evidence)} {words.origin} {_code(about.source)}"
         + words.profile(about.profile)
         + (f", seed {about.seed}" if about.seed is not None else "")
         + ".",
@@ -129,7 +129,7 @@ def _table(groups: tuple[Group, ...], tested: str) -> Iterator[str]:
             f"| `{first.rule}` | {first.level} | {_code(first.endpoint)} | {group.count} | {_short(first.message)} |"
         )
     if len(groups) > _MOST_ROWS:
-        yield f"\n… and {_counted(len(groups) - _MOST_ROWS, 'row')} more."
+        yield f"\n… and {counted(len(groups) - _MOST_ROWS, 'row')} more."
 
 
 def _actions(actions: list[Action]) -> Iterator[str]:
@@ -141,7 +141,7 @@ def _actions(actions: list[Action]) -> Iterator[str]:
         rules = ", ".join(f"`{rule}`" for rule in action.rules[:10])
         yield f"| {_code(action.id)} | {_code(action.endpoint)} | {rules} |"
     if len(known) > _MOST_ROWS:
-        yield f"\n… and {_counted(len(known) - _MOST_ROWS, 'action')} more."
+        yield f"\n… and {counted(len(known) - _MOST_ROWS, 'action')} more."
     yield "\n</details>\n"
 
 
@@ -188,7 +188,3 @@ def _short(text: str) -> str:
 def _code(text: str | None) -> str:
     """Return captured text as code: what is in code is no link and mentions nobody."""
     return f"<code>{_short(text)}</code>" if text else ""
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

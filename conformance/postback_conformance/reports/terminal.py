@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from postback_conformance.judging.verdict import Verdict
-from postback_conformance.printable import printable
+from postback_conformance.printable import counted, printable
 from postback_conformance.reports.exhibit import Piece
 from postback_conformance.reports.grouping import (
     SYMBOLS,
@@ -29,7 +29,7 @@ from postback_conformance.reports.grouping import (
     own_template,
 )
 from postback_conformance.reports.report import NOT_TO_BLAME, SUBJECTS, Finding, Group, Report
-from postback_conformance.reports.wording import counted, evicted, wording
+from postback_conformance.reports.wording import evicted, wording
 
 _STYLES: Final[dict[Kind, str]] = {
     "error": "bold magenta",

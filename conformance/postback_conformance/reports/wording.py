@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from postback_conformance.judging.verdict import Subject
+from postback_conformance.printable import counted
 
 
 class Wording(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +67,3 @@ def not_judged(count: int) -> str:
 def evicted(count: int) -> str:
     """Return how many captures a store had let go of."""
     return f"{counted(count, 'capture')} had been evicted from the store before"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number with what it counts."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -204,8 +204,7 @@ class Bench:
         groups = [[event] for event in events] if concurrency == 1 else [events]
         sents: list[Sent] = []
         for group in groups:
-            for delivery in await self._senders.deliver(group, way):
-                sents.append(await self._settled(delivery))  # noqa: PERF401  each waits for the one before
+            sents += [await self._settled(delivery) for delivery in await self._senders.deliver(group, way)]
         return sents
 
     async def send_and_lose_the_answer(self, events: Sequence[Event]) -> list[Sent]:
