@@ -4,41 +4,20 @@ import asyncio
 import sqlite3
 from collections.abc import Collection
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from postback_sender import Delivery, Event, NotificationSource, Sender, parse_notification
+from outbox_files import FOR_EVER, SOURCE, add, draft
+from postback_sender import Delivery, NotificationSource, Sender, parse_notification
 from postback_sender.delivery.policy import GiveUp
 from postback_sender.outbox import sqlite_purge
-from postback_sender.outbox.entry import STATES, Draft, LoggedAttempt, Outcome, State
+from postback_sender.outbox.entry import STATES, LoggedAttempt, Outcome, State
 from postback_sender.outbox.errors import OutboxError
 from postback_sender.outbox.sqlite_listing import OutboxFile
 from postback_sender.outbox.sqlite_outbox import SqliteOutbox
-
-SOURCE = NotificationSource(name="n.toml", text="")
-AT = datetime(2026, 5, 11, tzinfo=UTC)
-FOR_EVER = 2**63 - 1
-
-
-def draft(key: str = "", *, filler: str = "", due_ns: int = 0) -> Draft:
-    return Draft(event=Event(kind="k", at=AT, values={"x": filler}), key=key, due_ns=due_ns)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "outbox.sqlite"
-
-
-def add(path: Path, *drafts: Draft) -> list[int]:
-    async def add_all() -> list[int]:
-        async with SqliteOutbox(path, SOURCE) as outbox:
-            return await outbox.add(drafts)
-
-    return asyncio.run(add_all())
 
 
 def end(path: Path, entry_id: int, at_ns: int, outcome: Outcome = "delivered") -> None:
